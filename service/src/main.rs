@@ -1,2 +1,62 @@
-//! Placeholder.
-fn main() {}
+//! The `post-service` program: each command is one function call.
+
+use anyhow::anyhow;
+use post_service::{
+    cli::{Cli, Command, ReadError},
+    config::Settings,
+    healthcheck, http, serve, store, telemetry,
+};
+use std::process::ExitCode;
+
+/// EX_TEMPFAIL of sysexits.h: the same run may succeed later.
+const TEMPORARY_FAILURE: u8 = 75;
+/// A wrong argument or environment variable, as clap and most tools have it.
+const USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(ReadError::Asked(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(ReadError::Wrong(line)) => {
+            eprintln!("{line}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match run(cli.command.unwrap_or(Command::Serve), &cli.settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            let migration = error.downcast_ref::<store::MigrateError>();
+            if migration.is_some_and(store::MigrateError::is_temporary) {
+                ExitCode::from(TEMPORARY_FAILURE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
+    match command {
+        Command::Serve => {
+            let config = settings.validate()?;
+            telemetry::start_logging(settings.log_format, &settings.rust_log)
+                .map_err(|error| anyhow!("RUST_LOG: {error}"))?;
+            serve::serve(config).await?;
+        }
+        Command::Migrate => {
+            let migrated = store::migrate(&settings.database()?).await?;
+            for migration in &migrated.applied {
+                println!("applied {migration}");
+            }
+            println!("the schema is at version {}", migrated.version);
+        }
+        Command::Openapi => println!("{}", http::openapi().to_pretty_json()?),
+        Command::Healthcheck => healthcheck::healthcheck(settings.listen_address).await?,
+    }
+    Ok(())
+}

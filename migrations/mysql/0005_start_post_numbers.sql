@@ -1,0 +1,1 @@
+INSERT IGNORE INTO post_numbers (id, last) VALUES (1, 0)

@@ -1,0 +1,1 @@
+INSERT IGNORE INTO post_totals (scope, visible) VALUES ('', 0)

@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS ix_posts_category ON posts (category_id, status, No)

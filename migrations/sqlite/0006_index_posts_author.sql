@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS ix_posts_author ON posts (user_id, status, No)

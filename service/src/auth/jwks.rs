@@ -1,0 +1,223 @@
+//! The public keys of a user pool: fetched over HTTP, cached, refreshed in the background.
+//!
+//! A `kid` that is not known fetches the set again, because keys are rotated, but at most once in
+//! [`MIN_FETCH_INTERVAL`] and one fetch at a time: forged tokens cannot make this service flood the
+//! endpoint. While the endpoint is down the keys fetched before go on serving.
+
+use arc_swap::ArcSwapOption;
+use jsonwebtoken::{DecodingKey, jwk::Jwk};
+use serde::Deserialize;
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{sync::Mutex, time::Instant};
+use url::Url;
+
+/// No two fetches begin closer together than this.
+pub const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(10);
+/// How old keys become before they are fetched again in the background.
+const REFRESH_INTERVAL: Duration = Duration::from_mins(15);
+/// A fetch that takes longer has failed.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Cognito's sets are about 1 KiB.
+const MAX_SET_BYTES: usize = 256 * 1024;
+
+/// Public keys by key id.
+#[derive(Clone, Default)]
+pub struct KeySet(HashMap<String, DecodingKey>);
+
+impl KeySet {
+    /// A set of one key.
+    pub fn of(kid: &str, key: DecodingKey) -> Self {
+        Self(HashMap::from([(kid.to_owned(), key)]))
+    }
+
+    /// Reads a JSON Web Key Set. Entries that cannot verify RS256 signatures are passed over, so
+    /// that a kind of key unknown today does not take the others down.
+    pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Set {
+            keys: Vec<serde_json::Value>,
+        }
+        let set: Set = serde_json::from_slice(json)?;
+        Ok(Self(set.keys.into_iter().filter_map(usable).collect()))
+    }
+
+    /// The key of this id.
+    pub fn get(&self, kid: &str) -> Option<&DecodingKey> {
+        self.0.get(kid)
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// A key for RS256 signatures and its id.
+fn usable(value: serde_json::Value) -> Option<(String, DecodingKey)> {
+    let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
+    let fits = text("kty") == Some("RSA")
+        && matches!(text("alg"), None | Some("RS256"))
+        && matches!(text("use"), None | Some("sig"));
+    let kid = text("kid").filter(|_| fits)?.to_owned();
+    let jwk: Jwk = serde_json::from_value(value).ok()?;
+    Some((kid, DecodingKey::from_jwk(&jwk).ok()?))
+}
+
+/// Why a fetch brought no keys.
+#[derive(Debug, Error)]
+enum FetchError {
+    #[error("the request failed: {0}")]
+    Http(#[from] reqwest::Error),
+    #[error("the answer is longer than {MAX_SET_BYTES} bytes")]
+    TooLong,
+    #[error("the answer is not a key set: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the set holds no RS256 key")]
+    Empty,
+}
+
+/// The keys of one endpoint.
+pub struct KeyCache {
+    url: Url,
+    client: reqwest::Client,
+    keys: ArcSwapOption<KeySet>,
+    /// When the last fetch began. Held while one runs: that makes it the only one.
+    last_fetch: Mutex<Option<Instant>>,
+}
+
+impl KeyCache {
+    /// A cache of this endpoint's keys, still empty.
+    pub fn new(url: Url) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            url,
+            client,
+            keys: ArcSwapOption::empty(),
+            last_fetch: Mutex::new(None),
+        })
+    }
+
+    /// The keys, fetched anew if `kid` is not among them and the last fetch is long enough ago.
+    /// None if there never were any.
+    pub async fn keys_for(&self, kid: &str) -> Option<Arc<KeySet>> {
+        if let Some(keys) = self.keys.load_full()
+            && keys.get(kid).is_some()
+        {
+            return Some(keys);
+        }
+        let mut last_fetch = self.last_fetch.lock().await;
+        // Whoever held the lock may have fetched it.
+        let known = self
+            .keys
+            .load()
+            .as_ref()
+            .is_some_and(|keys| keys.get(kid).is_some());
+        let allowed = last_fetch.is_none_or(|begun| begun.elapsed() >= MIN_FETCH_INTERVAL);
+        if !known && allowed {
+            *last_fetch = Some(Instant::now());
+            self.fetch_and_keep().await;
+        }
+        self.keys.load_full()
+    }
+
+    /// Fetches now and then, for ever; spawn it. A failed fetch is repeated sooner.
+    pub async fn keep_fresh(self: Arc<Self>) {
+        loop {
+            let mut last_fetch = self.last_fetch.lock().await;
+            let recent = last_fetch.is_some_and(|begun| begun.elapsed() < MIN_FETCH_INTERVAL);
+            let good = recent || {
+                *last_fetch = Some(Instant::now());
+                self.fetch_and_keep().await
+            };
+            drop(last_fetch);
+            tokio::time::sleep(if good && !recent {
+                REFRESH_INTERVAL
+            } else {
+                MIN_FETCH_INTERVAL
+            })
+            .await;
+        }
+    }
+
+    /// Replaces the keys by fresh ones, or keeps them if there are none. True if replaced.
+    async fn fetch_and_keep(&self) -> bool {
+        let result = self.fetch().await;
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        metrics::counter!("jwks_fetches_total", "result" => outcome).increment(1);
+        match result {
+            Ok(keys) => {
+                tracing::debug!(?keys, "fetched token keys");
+                self.keys.store(Some(Arc::new(keys)));
+                true
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(url = %self.url, error, "cannot fetch token keys");
+                false
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<KeySet, FetchError> {
+        let mut response = self
+            .client
+            .get(self.url.clone())
+            .send()
+            .await?
+            .error_for_status()?;
+        let mut json = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            json.extend_from_slice(&chunk);
+            if json.len() > MAX_SET_BYTES {
+                return Err(FetchError::TooLong);
+            }
+        }
+        let keys = KeySet::parse(&json)?;
+        if keys.0.is_empty() {
+            Err(FetchError::Empty)
+        } else {
+            Ok(keys)
+        }
+    }
+}
+
+impl fmt::Debug for KeyCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyCache")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_cannot_verify_rs256_are_passed_over() {
+        let set = br#"{"keys": [
+            {"kty": "RSA", "kid": "good", "n": "AQAB", "e": "AQAB", "alg": "RS256", "use": "sig"},
+            {"kty": "RSA", "kid": "plain", "n": "AQAB", "e": "AQAB"},
+            {"kty": "RSA", "kid": "other-alg", "n": "AQAB", "e": "AQAB", "alg": "PS256"},
+            {"kty": "RSA", "kid": "encrypts", "n": "AQAB", "e": "AQAB", "use": "enc"},
+            {"kty": "oct", "kid": "secret", "k": "AQAB", "alg": "HS256"},
+            {"kty": "from-the-future", "kid": "new"},
+            {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
+        ]}"#;
+        let keys = KeySet::parse(set).unwrap();
+        let mut kids: Vec<_> = keys.0.keys().map(String::as_str).collect();
+        kids.sort_unstable();
+        assert_eq!(kids, ["good", "plain"]);
+    }
+
+    #[test]
+    fn what_is_no_key_set_is_an_error() {
+        assert!(KeySet::parse(b"<html>").is_err());
+        assert!(KeySet::parse(b"{}").is_err());
+    }
+}

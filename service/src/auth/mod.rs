@@ -1,0 +1,74 @@
+//! Who is calling: bearer tokens of a Cognito user pool.
+//!
+//! [`verifier`] decides, purely, whether a token is good; [`jwks`] keeps the pool's public keys;
+//! [`development`] stands in for Cognito on a developer's machine. Nothing else knows JWT.
+
+pub mod development;
+pub mod jwks;
+pub mod verifier;
+
+use crate::board::{Clock, User};
+use jwks::{KeyCache, KeySet};
+use std::{fmt, sync::Arc};
+use thiserror::Error;
+use verifier::{TokenError, Verifier};
+
+/// Where public keys come from.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// Known from the start and never changed.
+    Fixed(Arc<KeySet>),
+    /// Fetched and kept fresh.
+    Cached(Arc<KeyCache>),
+}
+
+/// Turns bearer tokens into users.
+#[derive(Clone)]
+pub struct Authenticator {
+    verifier: Arc<Verifier>,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why nobody was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AuthError {
+    /// The token is not good.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// No public keys could be fetched since the start; the token may well be good.
+    #[error("the keys that tokens are signed with could not be fetched yet")]
+    KeysUnavailable,
+}
+
+impl Authenticator {
+    /// Accepts what this verifier accepts with these keys at this clock's time.
+    pub fn new(verifier: Verifier, keys: Keys, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            verifier: Arc::new(verifier),
+            keys,
+            clock,
+        }
+    }
+
+    /// The user a token was issued to.
+    pub async fn user(&self, token: &str) -> Result<User, AuthError> {
+        let kid = verifier::key_id(token)?;
+        let keys = match &self.keys {
+            Keys::Fixed(keys) => Arc::clone(keys),
+            Keys::Cached(cache) => cache
+                .keys_for(&kid)
+                .await
+                .ok_or(AuthError::KeysUnavailable)?,
+        };
+        Ok(self.verifier.verify(token, &kid, &keys, self.clock.now())?)
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator")
+            .field("verifier", &self.verifier)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,481 @@
+//! Every setting in one struct: flag, environment variable, default and documentation.
+//!
+//! [`Settings`] is what was typed; [`Settings::validate`] turns it into what `serve` works with, or
+//! into one sentence naming the setting that is wrong.
+
+use crate::{
+    board::PageLimits,
+    store::{DatabaseUrl, DatabaseUrlError},
+};
+use clap::{Args, ValueEnum};
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use thiserror::Error;
+use url::Url;
+
+/// What can be set, by flag or environment.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Database: mysql://, mysql+pymysql:// or sqlite://FILE [default: a SQLite file in the user's
+    /// data folder]
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
+    pub database_url: Option<SecretString>,
+
+    /// Connections to the database, at most
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "N",
+        default_value_t = 8
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_pool_size: u32,
+
+    /// Where the API is served
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "ADDRESS:PORT"
+    )]
+    #[arg(default_value = "127.0.0.1:8082")]
+    pub listen_address: SocketAddr,
+
+    /// Where Prometheus metrics are served, at /metrics
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "ADDRESS:PORT"
+    )]
+    #[arg(default_value = "127.0.0.1:9090")]
+    pub metrics_address: SocketAddr,
+
+    /// Cognito user pool whose tokens are accepted
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "ID")]
+    pub cognito_user_pool_id: Option<String>,
+
+    /// AWS region of the user pool
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "REGION"
+    )]
+    pub cognito_region: Option<String>,
+
+    /// App client that tokens must have been issued for
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "ID")]
+    pub cognito_client_id: Option<String>,
+
+    /// Where the user pool's public keys are fetched from, if not at Cognito (never the issuer)
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
+    pub cognito_jwks_url: Option<Url>,
+
+    /// Keys the hashes that views are deduplicated by; required with MySQL
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "SECRET"
+    )]
+    pub secret_key: Option<SecretString>,
+
+    /// Origins that browsers may call from, comma-separated
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "ORIGINS"
+    )]
+    #[arg(value_delimiter = ',', value_parser = origin)]
+    #[arg(default_value = "https://hhottdogg.shop,https://www.hhottdogg.shop")]
+    pub cors_allowed_origins: Vec<HeaderValue>,
+
+    /// Entries on a page when a request names no number
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "N",
+        default_value_t = 10
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub default_page_size: u32,
+
+    /// Entries on a page, at most
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "N",
+        default_value_t = 50
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_page_size: u32,
+
+    /// How log lines are written
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "FORMAT"
+    )]
+    #[arg(value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What is logged, in the syntax of tracing-subscriber, e.g. info,sqlx=debug
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "FILTER"
+    )]
+    #[arg(default_value = "info")]
+    pub rust_log: String,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For eyes.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A combination of settings that cannot be served. The text is one line and names the setting.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The URL names no usable database.
+    #[error("DATABASE_URL {0}")]
+    DatabaseUrl(#[from] DatabaseUrlError),
+    /// There is no home folder for the default database.
+    #[error(
+        "DATABASE_URL is not set and neither is HOME: name a database, e.g. sqlite:///tmp/p.db"
+    )]
+    NoDataFolder,
+    /// MySQL without a secret key.
+    #[error("SECRET_KEY is required with a MySQL database")]
+    NoSecretKey,
+    /// Some Cognito settings, but not all.
+    #[error("{0} is not set, but other Cognito settings are: tokens need all three")]
+    IncompleteCognito(&'static str),
+    /// The development issuer would be used where others rely on it.
+    #[error(
+        "COGNITO_USER_POOL_ID, COGNITO_REGION and COGNITO_CLIENT_ID are required {0} \
+         (the development issuer is for SQLite on a loopback address)"
+    )]
+    CognitoRequired(&'static str),
+    /// Contradicting page sizes.
+    #[error("DEFAULT_PAGE_SIZE ({default}) must not exceed MAX_PAGE_SIZE ({max})")]
+    PageSizes {
+        /// The default.
+        default: u32,
+        /// The limit.
+        max: u32,
+    },
+    /// The name of the pool or region cannot be part of a URL.
+    #[error(
+        "COGNITO_REGION and COGNITO_USER_POOL_ID must be plain names like ap-northeast-2 and ap-northeast-2_Abc123"
+    )]
+    CognitoNames,
+}
+
+/// Settings that fit together.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database.
+    pub database: DatabaseUrl,
+    /// Connections to it, at most.
+    pub pool_size: u32,
+    /// Where the API is served.
+    pub listen: SocketAddr,
+    /// Where metrics are served.
+    pub metrics: SocketAddr,
+    /// Whose tokens are accepted.
+    pub tokens: Tokens,
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Sizes of pages.
+    pub pages: PageLimits,
+}
+
+/// Whose tokens are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tokens {
+    /// Those of a Cognito user pool.
+    Cognito {
+        /// The `iss` of the pool's tokens.
+        issuer: String,
+        /// The client they must be for.
+        client_id: String,
+        /// Where the keys are.
+        jwks_url: Url,
+    },
+    /// Those this process signs itself, with the key in this file.
+    Development {
+        /// Made if absent.
+        key_file: PathBuf,
+    },
+}
+
+impl Settings {
+    /// The database alone, for `migrate`.
+    pub fn database(&self) -> Result<DatabaseUrl, ConfigError> {
+        match &self.database_url {
+            Some(url) => Ok(url.expose_secret().parse()?),
+            None => {
+                let file = data_folder(|name| std::env::var_os(name))?.join("post-service.db");
+                Ok(format!("sqlite://{}", file.display()).parse()?)
+            }
+        }
+    }
+
+    /// Everything `serve` needs, or the first thing that is wrong.
+    pub fn validate(&self) -> Result<Config, ConfigError> {
+        let database = self.database()?;
+        if !database.is_sqlite() && self.secret_key.is_none() {
+            return Err(ConfigError::NoSecretKey);
+        }
+        let (default_size, max_size) = (self.default_page_size, self.max_page_size);
+        if default_size > max_size {
+            return Err(ConfigError::PageSizes {
+                default: default_size,
+                max: max_size,
+            });
+        }
+        Ok(Config {
+            tokens: self.tokens(&database)?,
+            database,
+            pool_size: self.database_pool_size,
+            listen: self.listen_address,
+            metrics: self.metrics_address,
+            cors_origins: self.cors_allowed_origins.clone(),
+            pages: PageLimits {
+                default_size,
+                max_size,
+            },
+        })
+    }
+
+    fn tokens(&self, database: &DatabaseUrl) -> Result<Tokens, ConfigError> {
+        let settings = [
+            ("COGNITO_USER_POOL_ID", &self.cognito_user_pool_id),
+            ("COGNITO_REGION", &self.cognito_region),
+            ("COGNITO_CLIENT_ID", &self.cognito_client_id),
+        ];
+        if let [(_, Some(pool)), (_, Some(region)), (_, Some(client_id))] = settings {
+            return self.cognito(pool, region, client_id);
+        }
+        if settings.iter().any(|(_, value)| value.is_some()) {
+            let missing = settings.iter().find(|(_, value)| value.is_none());
+            return Err(ConfigError::IncompleteCognito(
+                missing.map_or("", |(name, _)| name),
+            ));
+        }
+        match database {
+            DatabaseUrl::MySql(_) => Err(ConfigError::CognitoRequired("with a MySQL database")),
+            DatabaseUrl::Sqlite(_) if !self.listen_address.ip().is_loopback() => Err(
+                ConfigError::CognitoRequired("on an address that others can reach"),
+            ),
+            DatabaseUrl::Sqlite(options) => {
+                let folder = options.get_filename().parent().unwrap_or(Path::new(""));
+                Ok(Tokens::Development {
+                    key_file: folder.join("development-key.pem"),
+                })
+            }
+        }
+    }
+
+    fn cognito(&self, pool: &str, region: &str, client_id: &str) -> Result<Tokens, ConfigError> {
+        let plain = |name: &str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        if !plain(pool) || !plain(region) {
+            return Err(ConfigError::CognitoNames);
+        }
+        let issuer = format!("https://cognito-idp.{region}.amazonaws.com/{pool}");
+        let jwks_url = match &self.cognito_jwks_url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("{issuer}/.well-known/jwks.json"))
+                .map_err(|_| ConfigError::CognitoNames)?,
+        };
+        Ok(Tokens::Cognito {
+            issuer,
+            client_id: client_id.to_owned(),
+            jwks_url,
+        })
+    }
+}
+
+/// Where this user's data lies: `$XDG_DATA_HOME/post-service`, else
+/// `$HOME/.local/share/post-service` (<https://specifications.freedesktop.org/basedir-spec/>).
+fn data_folder(
+    variable: impl Fn(&str) -> Option<std::ffi::OsString>,
+) -> Result<PathBuf, ConfigError> {
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|folder| folder.join("post-service"))
+        .ok_or(ConfigError::NoDataFolder)
+}
+
+/// An origin as browsers send it: scheme, host and perhaps a port, nothing after.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let text = text.trim();
+    let url = Url::parse(text).map_err(|error| format!("`{text}`: {error}"))?;
+    if url.origin().ascii_serialization() != text {
+        return Err(format!(
+            "`{text}` is not an origin like https://example.com"
+        ));
+    }
+    HeaderValue::from_str(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    const MYSQL: &str = "--database-url=mysql+pymysql://u:p@h/d?charset=utf8mb4";
+    const COGNITO: [&str; 3] = [
+        "--cognito-user-pool-id=ap-northeast-2_Abc",
+        "--cognito-region=ap-northeast-2",
+        "--cognito-client-id=client",
+    ];
+
+    fn validate(arguments: &[&str]) -> Result<Config, ConfigError> {
+        let line = ["post-service"].iter().chain(arguments);
+        Line::try_parse_from(line).unwrap().settings.validate()
+    }
+
+    #[test]
+    fn on_sqlite_and_loopback_the_development_issuer_steps_in() {
+        let config = validate(&["--database-url=sqlite:///tmp/x/p.db"]).unwrap();
+        let key_file = PathBuf::from("/tmp/x/development-key.pem");
+        assert_eq!(config.tokens, Tokens::Development { key_file });
+    }
+
+    #[test]
+    fn anything_else_without_cognito_is_refused() {
+        let open = [
+            "--database-url=sqlite:///tmp/p.db",
+            "--listen-address=0.0.0.0:8082",
+        ];
+        assert!(matches!(
+            validate(&open),
+            Err(ConfigError::CognitoRequired(_))
+        ));
+        let mysql = [MYSQL, "--secret-key=s"];
+        assert!(matches!(
+            validate(&mysql),
+            Err(ConfigError::CognitoRequired(_))
+        ));
+        let partly = ["--database-url=sqlite:///tmp/p.db", COGNITO[0], COGNITO[2]];
+        assert_eq!(
+            validate(&partly).unwrap_err(),
+            ConfigError::IncompleteCognito("COGNITO_REGION")
+        );
+    }
+
+    #[test]
+    fn the_place_of_the_keys_never_changes_the_issuer() {
+        let mut arguments = vec![MYSQL, "--secret-key=s"];
+        arguments.extend(COGNITO);
+        let expected = "https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_Abc";
+        for (place, url) in [
+            (None, format!("{expected}/.well-known/jwks.json")),
+            (
+                Some("--cognito-jwks-url=http://10.0.0.1:5000/k"),
+                "http://10.0.0.1:5000/k".into(),
+            ),
+        ] {
+            let mut arguments = arguments.clone();
+            arguments.extend(place);
+            let Tokens::Cognito {
+                issuer, jwks_url, ..
+            } = validate(&arguments).unwrap().tokens
+            else {
+                panic!("not Cognito")
+            };
+            assert_eq!(
+                (issuer.as_str(), jwks_url.as_str()),
+                (expected, url.as_str())
+            );
+        }
+    }
+
+    #[test]
+    fn mysql_needs_a_secret_key() {
+        let mut arguments = vec![MYSQL];
+        arguments.extend(COGNITO);
+        assert_eq!(validate(&arguments).unwrap_err(), ConfigError::NoSecretKey);
+    }
+
+    #[test]
+    fn origins_are_checked_and_split() {
+        assert!(origin("https://a.example").is_ok());
+        assert!(origin(" http://localhost:3000 ").is_ok());
+        for text in [
+            "*",
+            "a.example",
+            "https://a.example/",
+            "https://a.example/x",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+        let sqlite = "--database-url=sqlite:///tmp/p.db";
+        let two = "--cors-allowed-origins=https://a.example,https://b.example";
+        assert_eq!(validate(&[sqlite, two]).unwrap().cors_origins.len(), 2);
+    }
+
+    #[test]
+    fn the_data_folder_follows_the_xdg_specification() {
+        let folder = |xdg: Option<&str>, home: Option<&str>| {
+            let (xdg, home) = (xdg.map(Into::into), home.map(Into::into));
+            data_folder(|name| {
+                if name == "HOME" {
+                    home.clone()
+                } else {
+                    xdg.clone()
+                }
+            })
+        };
+        let expected = |path: &str| Ok(PathBuf::from(path));
+        assert_eq!(folder(Some("/x"), Some("/h")), expected("/x/post-service"));
+        assert_eq!(
+            folder(Some("x"), Some("/h")),
+            expected("/h/.local/share/post-service")
+        );
+        assert_eq!(folder(None, None), Err(ConfigError::NoDataFolder));
+    }
+}

@@ -1,0 +1,113 @@
+//! Categories.
+
+use super::{App, envelope::Envelope, error::ApiError, extract::JsonObject};
+use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError, User};
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Routes under the API's base.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_categories, create_category))
+}
+
+/// A category.
+#[derive(Debug, Serialize, ToSchema)]
+struct CategoryView {
+    /// 32 hexadecimal digits.
+    #[schema(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
+    id: String,
+    /// Unique.
+    #[schema(example = "자유")]
+    name: String,
+    /// When it was first used, in naive KST.
+    #[schema(example = "2026-01-02T09:00:00")]
+    created_at: String,
+}
+
+impl From<Category> for CategoryView {
+    fn from(category: Category) -> Self {
+        let Category {
+            id,
+            name,
+            created_at,
+        } = category;
+        Self {
+            id,
+            name,
+            created_at: created_at.to_string(),
+        }
+    }
+}
+
+/// A category to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+struct CreateCategory {
+    /// 1 to 50 characters; trimmed and brought to Unicode NFC.
+    #[schema(required = true, example = "자유", min_length = 1, max_length = 50)]
+    name: Option<String>,
+}
+
+/// A category just made.
+#[derive(Debug, Serialize, ToSchema)]
+struct CreatedCategory {
+    /// 32 hexadecimal digits.
+    #[schema(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
+    id: String,
+    /// As stored.
+    #[schema(example = "자유")]
+    name: String,
+}
+
+/// List all categories, by name.
+#[utoipa::path(
+    get,
+    path = "/categories",
+    tag = "categories",
+    responses((status = OK, body = Envelope<Vec<CategoryView>>))
+)]
+async fn list_categories(
+    State(board): State<Board>,
+) -> Result<Envelope<Vec<CategoryView>>, ApiError> {
+    let categories = board.categories().await?;
+    Ok(Envelope::ok(
+        categories.into_iter().map(CategoryView::from).collect(),
+    ))
+}
+
+/// Make a category.
+#[utoipa::path(
+    post,
+    path = "/categories",
+    tag = "categories",
+    request_body = CreateCategory,
+    security(("bearer" = [])),
+    responses(
+        (status = OK, body = Envelope<CreatedCategory>),
+        (status = BAD_REQUEST, description = "No name, too long, or taken"),
+        (status = UNAUTHORIZED, description = "No valid token"),
+    )
+)]
+async fn create_category(
+    State(board): State<Board>,
+    _user: User,
+    JsonObject(body): JsonObject<CreateCategory>,
+) -> Result<Envelope<CreatedCategory>, ApiError> {
+    let name = CategoryName::parse("name", body.name.as_deref()).map_err(explain)?;
+    match board.create_category(name).await? {
+        Ok(Category { id, name, .. }) => Ok(Envelope::with_message(
+            "카테고리가 생성되었습니다",
+            CreatedCategory { id, name },
+        )),
+        Err(CategoryExists) => Err(ApiError::bad_request("이미 존재하는 카테고리입니다")),
+    }
+}
+
+/// The Flask service had a sentence of its own for a missing name.
+fn explain(error: FieldError) -> ApiError {
+    match error.fault {
+        Fault::Missing => ApiError::bad_request("카테고리 이름은 필수입니다"),
+        _ => error.into(),
+    }
+}

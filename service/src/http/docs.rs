@@ -1,0 +1,59 @@
+//! The OpenAPI document and Swagger UI, served from this binary.
+
+use super::App;
+use axum::Router;
+use http::{HeaderName, HeaderValue};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+use utoipa_swagger_ui::SwaggerUi;
+
+/// What Swagger UI needs and nothing more; its own styles are inline.
+const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     frame-ancestors 'none'",
+);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Post Service",
+        description = "Posts of a community board. Times are naive Korean local time.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "posts", description = "Posts and lists of them"),
+        (name = "categories", description = "Groups of posts, made on first use"),
+        (name = "system", description = "Whether the service lives and works"),
+    ),
+    modifiers(&Bearer),
+)]
+struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "bearer",
+            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+        );
+    }
+}
+
+/// The document without any path yet.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// Swagger UI at `/api/docs` over the document at `/api/openapi.json`.
+pub fn router(document: utoipa::openapi::OpenApi) -> Router<App> {
+    let policy = SetResponseHeaderLayer::overriding(
+        HeaderName::from_static("content-security-policy"),
+        CONTENT_SECURITY_POLICY,
+    );
+    Router::from(SwaggerUi::new("/api/docs").url("/api/openapi.json", document)).layer(policy)
+}

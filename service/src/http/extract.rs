@@ -1,0 +1,181 @@
+//! What handlers take from requests. Every refusal is an [`ApiError`].
+
+use super::{App, error::ApiError};
+use crate::{
+    auth::verifier::TokenError,
+    board::{PostId, User},
+};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+};
+use http::{HeaderMap, header, request::Parts};
+use serde::de::DeserializeOwned;
+
+/// The user of the request's bearer token.
+impl FromRequestParts<App> for User {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
+        Ok(app.authenticator.user(token).await?)
+    }
+}
+
+/// The token in `Authorization: Bearer …`, if there is one.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("Bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The post a path names. What cannot be an id is no post's; `null` and `undefined` are a client's
+/// mistake, which the Flask service told apart.
+impl FromRequestParts<App> for PostId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, app)
+            .await
+            .map_err(|_| ApiError::NoPost)?;
+        match text.as_str() {
+            "null" | "undefined" => Err(ApiError::bad_request("유효하지 않은 게시물 ID입니다")),
+            text => text.parse().map_err(|_| ApiError::NoPost),
+        }
+    }
+}
+
+/// The query string's parameters; unknown ones are ignored.
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Query(params) = Query::from_request_parts(parts, app)
+            .await
+            .map_err(|rejection| {
+                ApiError::bad_request(format!(
+                    "잘못된 요청 매개변수입니다: {}",
+                    rejection.body_text()
+                ))
+            })?;
+        Ok(Self(params))
+    }
+}
+
+/// A JSON object in the body. Fields nobody asked for are ignored.
+pub struct JsonObject<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for JsonObject<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let body = Bytes::from_request(request, app)
+            .await
+            .map_err(|rejection| match rejection.status() {
+                http::StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+                _ => ApiError::BrokenBody,
+            })?;
+        parse_object(&body).map(Self)
+    }
+}
+
+/// `application/json`, or a type built on it.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = value
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim();
+    let kind = kind.to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// Reads an object; the error names the field that could not be read.
+fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // serde would also fill a struct from an array.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::bad_request(
+            "요청 본문(body)은 JSON 객체여야 합니다.",
+        ));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let object = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        match error.path().iter().next() {
+            Some(serde_path_to_error::Segment::Map { key }) => {
+                ApiError::bad_request(format!("{key} 필드의 값이 올바르지 않습니다."))
+            }
+            _ => ApiError::bad_request("요청 본문(body)이 올바른 JSON이 아닙니다."),
+        }
+    })?;
+    json.end()
+        .map_err(|_| ApiError::bad_request("요청 본문(body)이 올바른 JSON이 아닙니다."))?;
+    Ok(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Body {
+        title: Option<String>,
+    }
+
+    fn refusal(body: &[u8]) -> String {
+        parse_object::<Body>(body).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_object_may_carry_more_than_was_asked_for() {
+        let body: Body = parse_object(br#" {"title": "t", "x": [{"y": 1}]} "#).unwrap();
+        assert_eq!(
+            body,
+            Body {
+                title: Some("t".into())
+            }
+        );
+        assert_eq!(parse_object::<Body>(b"{}").unwrap(), Body { title: None });
+    }
+
+    #[test]
+    fn a_field_of_the_wrong_type_is_named() {
+        for value in ["1", "true", "[]", "{}", r#""\ud800""#] {
+            let body = format!(r#"{{"title": {value}}}"#);
+            assert!(refusal(body.as_bytes()).starts_with("title "), "{value}");
+        }
+        assert!(refusal(b"{\"title\": \"\xff\"}").starts_with("title "));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let nested = format!(r#"{{"x": {}"#, "[".repeat(100_000));
+        for body in [
+            "", "null", "[\"t\"]", "\"t\"", "notjson", "{", "{} {}", &nested,
+        ] {
+            assert!(refusal(body.as_bytes()).contains("body"), "{body:.20}");
+        }
+    }
+
+    #[test]
+    fn a_bearer_token_is_found_whatever_the_case_of_the_scheme() {
+        let token = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(token("Bearer abc"), Some("abc".into()));
+        assert_eq!(token("bearer  abc "), Some("abc".into()));
+        for value in ["Bearer", "Bearer ", "abc", "Basic abc"] {
+            assert_eq!(token(value), None, "{value}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What every request and answer is bound by: size, time, origin, headers.
+
+use super::error::ApiError;
+use axum::{
+    extract::{DefaultBodyLimit, Request},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, Method, header};
+use std::{any::Any, time::Duration};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+    cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders},
+    set_header::SetResponseHeaderLayer,
+};
+
+/// The longest body.
+pub const BODY_BYTES: usize = 1024 * 1024;
+/// The longest head of a request.
+pub const HEADER_BYTES: usize = 16 * 1024;
+/// How long a client may take to send a request's head.
+pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long a request may take, reading its body included.
+pub const REQUEST_TIME: Duration = Duration::from_secs(15);
+/// How long requests in flight are waited for when the process ends.
+pub const DRAIN_TIME: Duration = Duration::from_secs(15);
+
+/// Shorter answers are not worth compressing.
+const COMPRESSED_FROM_BYTES: u64 = 1024;
+
+/// Ends a request that takes too long, with an answer.
+pub async fn deadline(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::Timeout.into_response(),
+    }
+}
+
+/// Refuses longer bodies.
+pub fn body_size() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(BODY_BYTES)
+}
+
+/// A panic is a 500 in the envelope; the panic hook has logged it.
+pub fn catch_panics() -> CatchPanicLayer<fn(Box<dyn Any + Send>) -> Response> {
+    CatchPanicLayer::custom(|_| ApiError::Internal.into_response())
+}
+
+/// Compresses longer answers, brotli before gzip.
+pub fn compression() -> CompressionLayer<impl Predicate> {
+    CompressionLayer::new()
+        .compress_when(SizeAbove::new(COMPRESSED_FROM_BYTES).and(NotForContentType::IMAGES))
+}
+
+/// What an answer says it is, is what it is.
+pub fn no_sniffing() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    )
+}
+
+/// Lets browsers call from these origins, with credentials; on errors too.
+pub fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_credentials(true)
+        .allow_methods(AllowMethods::list([
+            Method::DELETE,
+            Method::GET,
+            Method::OPTIONS,
+            Method::PATCH,
+            Method::POST,
+            Method::PUT,
+        ]))
+        .allow_headers(AllowHeaders::list([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-request-id"),
+        ]))
+        .expose_headers(ExposeHeaders::list([
+            header::ETAG,
+            header::LINK,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("x-request-id"),
+        ]))
+        .max_age(Duration::from_mins(10))
+}

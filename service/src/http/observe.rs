@@ -1,0 +1,101 @@
+//! One log line, one count and one time per request, and the id that ties them together.
+
+use crate::shutdown::Readiness;
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderName, HeaderValue, Method, header};
+use std::time::Instant;
+use tracing::Instrument;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_ID_BYTES: usize = 64;
+
+tokio::task_local! {
+    static CURRENT: String;
+}
+
+/// The id of the request this task answers.
+pub fn current_request_id() -> Option<String> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// Answers a request, watching.
+pub async fn request(State(readiness): State<Readiness>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+
+    let span = tracing::info_span!("request", request_id = %id);
+    let in_flight = InFlight::enter();
+    let answer = next.run(request).instrument(span);
+    let mut response = CURRENT.scope(id.clone(), answer).await;
+    drop(in_flight);
+
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if readiness.is_draining() {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = response.status().as_u16();
+    let seconds = begun.elapsed().as_secs_f64();
+    count(&method, route, status, seconds);
+    tracing::info!(request_id = %id, %method, route, status, ms = seconds * 1e3, "request");
+    response
+}
+
+/// The client's id if it is plain enough to be logged, else a new one.
+fn request_id(request: &Request) -> String {
+    let plain = |id: &&str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(fits)
+    };
+    request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(plain)
+        .map_or_else(|| uuid::Uuid::new_v4().simple().to_string(), str::to_owned)
+}
+
+fn count(method: &Method, route: &str, status: u16, seconds: f64) {
+    // Methods are the client's text: only known ones become labels.
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    };
+    let (route, status) = (route.to_owned(), status.to_string());
+    metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route)
+        .record(seconds);
+}
+
+/// Counts the requests being answered, also those whose client went away.
+struct InFlight;
+
+impl InFlight {
+    fn enter() -> Self {
+        metrics::gauge!("http_requests_in_flight").increment(1);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!("http_requests_in_flight").decrement(1);
+    }
+}

@@ -1,0 +1,213 @@
+//! `serve`: puts the pieces together and runs them until a signal.
+
+use crate::{
+    auth::{
+        Authenticator, Keys,
+        development::{self, KeyError, SigningKey},
+        jwks::KeyCache,
+        verifier::Verifier,
+    },
+    board::{Board, Clock, SystemClock},
+    config::{Config, Tokens},
+    http::{self, App},
+    server, shutdown,
+    shutdown::Readiness,
+    store::{self, MigrateError, Schema, Store},
+    telemetry,
+};
+use axum::{Router, routing::get};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How often a schema that is not current is looked at again.
+const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the service does not start.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The default database's folder or the key's file.
+    #[error("cannot create {0}: {1}")]
+    Folder(String, #[source] io::Error),
+    /// The SQLite file.
+    #[error(transparent)]
+    Database(#[from] MigrateError),
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address} ({setting}): {source}")]
+    Listen {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The development issuer.
+    #[error(transparent)]
+    DevelopmentKey(#[from] KeyError),
+    /// The client that fetches token keys.
+    #[error("cannot fetch token keys: {0}")]
+    Keys(#[from] reqwest::Error),
+    /// The metrics recorder.
+    #[error("cannot record metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// Signals.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[source] io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    let metrics = telemetry::metrics()?;
+    let api_listener = listen("LISTEN_ADDRESS", config.listen).await?;
+    let metrics_listener = listen("METRICS_ADDRESS", config.metrics).await?;
+    let store = open_store(&config).await?;
+    let (authenticator, token) = authenticator(&config.tokens)?;
+    let readiness = Readiness::default();
+    let app = App {
+        board: Board::new(Arc::clone(&store), Arc::new(SystemClock)),
+        authenticator,
+        pages: config.pages,
+        readiness: readiness.clone(),
+    };
+
+    let stop = CancellationToken::new();
+    let watch = tokio::spawn(watch_schema(Arc::clone(&store), readiness.clone()));
+    let upkeep = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            metrics.run_upkeep();
+        }
+    });
+    let metrics_router = metrics_router(Arc::clone(&store), metrics);
+    let metrics_server = tokio::spawn(server::serve(
+        metrics_listener,
+        metrics_router,
+        stop.clone().cancelled_owned(),
+    ));
+    let router = http::router(app, &config.cors_origins);
+    let api_server = tokio::spawn(server::serve(
+        api_listener,
+        router,
+        stop.clone().cancelled_owned(),
+    ));
+    announce(&config, token.as_deref());
+
+    let signal = shutdown::requested().await.map_err(ServeError::Signals)?;
+    tracing::info!(signal, "draining");
+    readiness.drain();
+    stop.cancel();
+    let whole = api_server.await.unwrap_or(false);
+    if !whole {
+        tracing::warn!("some requests were cut off");
+    }
+    watch.abort();
+    upkeep.abort();
+    metrics_server.abort();
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen {
+            setting,
+            address,
+            source,
+        })
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    if let store::DatabaseUrl::Sqlite(options) = &config.database
+        && let Some(folder) = options.get_filename().parent()
+    {
+        create_folder(folder)?;
+    }
+    Ok(store::open(&config.database, config.pool_size).await?)
+}
+
+fn create_folder(folder: &Path) -> Result<(), ServeError> {
+    fs::create_dir_all(folder)
+        .map_err(|error| ServeError::Folder(folder.display().to_string(), error))
+}
+
+/// Who recognises users; with the development issuer also a token to try.
+fn authenticator(tokens: &Tokens) -> Result<(Authenticator, Option<String>), ServeError> {
+    let clock = Arc::new(SystemClock);
+    match tokens {
+        Tokens::Cognito {
+            issuer,
+            client_id,
+            jwks_url,
+        } => {
+            let cache = Arc::new(KeyCache::new(jwks_url.clone())?);
+            tokio::spawn(Arc::clone(&cache).keep_fresh());
+            let verifier = Verifier::new(issuer, client_id);
+            Ok((
+                Authenticator::new(verifier, Keys::Cached(cache), clock),
+                None,
+            ))
+        }
+        Tokens::Development { key_file } => {
+            let key = SigningKey::load_or_generate(key_file, "development")?;
+            let token = key.development_token(clock.now().as_second())?;
+            let verifier = Verifier::new(development::ISSUER, development::CLIENT_ID);
+            let keys = Keys::Fixed(Arc::new(key.key_set()));
+            Ok((Authenticator::new(verifier, keys, clock), Some(token)))
+        }
+    }
+}
+
+/// Makes the service ready once the schema is seen to be good.
+async fn watch_schema(store: Arc<dyn Store>, readiness: Readiness) {
+    let mut last_problem = String::new();
+    loop {
+        let problem = match store.check_schema().await {
+            Ok(Schema::Current) => {
+                readiness.schema_is_good();
+                tracing::info!("ready");
+                return;
+            }
+            Ok(Schema::Behind { applied, wanted }) => format!(
+                "the schema is at version {applied}, {wanted} is needed: run `post-service migrate`"
+            ),
+            Err(error) => error.to_string(),
+        };
+        if problem != last_problem {
+            tracing::warn!("not ready: {problem}");
+            last_problem = problem;
+        }
+        tokio::time::sleep(SCHEMA_CHECK_INTERVAL).await;
+    }
+}
+
+fn metrics_router(
+    store: Arc<dyn Store>,
+    metrics: &'static metrics_exporter_prometheus::PrometheusHandle,
+) -> Router {
+    let render = move || {
+        telemetry::observe_pool(&store);
+        std::future::ready(metrics.render())
+    };
+    Router::new().route("/metrics", get(render))
+}
+
+/// Says where the service is; with the development issuer, also how to use it.
+fn announce(config: &Config, token: Option<&str>) {
+    let (listen, database) = (config.listen, &config.database);
+    tracing::info!(%listen, metrics = %config.metrics, %database, "serving");
+    let Some(token) = token else { return };
+    println!(
+        "\nPost Service at http://{listen}  (docs: http://{listen}/api/docs)\n\
+         Posts are kept in {database}\n\n\
+         !! DEVELOPMENT TOKENS: no Cognito is configured, so this process signs its own tokens.\n\
+         !! Anybody on this machine can make one. Never use this for real posts.\n\n\
+         Create a post:\n\n\
+         curl -X POST http://{listen}/api/v1/posts -H 'Content-Type: application/json' \\\n  \
+         -H 'Authorization: Bearer {token}' \\\n  \
+         -d '{{\"title\": \"Hello\", \"content\": \"First post\", \"category\": \"자유\"}}'\n"
+    );
+}

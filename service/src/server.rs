@@ -1,0 +1,62 @@
+//! Accepting connections, bounded in size and time, until told to stop.
+
+use crate::http::limits::{DRAIN_TIME, HEADER_BYTES, HEADER_TIME};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use std::{io, time::Duration};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Serves connections until `stop` completes, then lets requests in flight finish, for a bounded
+/// time. Idle connections are closed at once. False if some requests had to be cut off.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) -> bool {
+    let connections = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _peer)) => spawn(stream, router.clone(), &connections),
+                Err(error) => pause_after(&error).await,
+            },
+            () = &mut stop => break,
+        }
+    }
+    drop(listener);
+    tokio::time::timeout(DRAIN_TIME, connections.shutdown())
+        .await
+        .is_ok()
+}
+
+fn spawn(stream: TcpStream, router: Router, connections: &GracefulShutdown) {
+    // Answers are written whole: waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection ended");
+        }
+    });
+}
+
+/// Out of file descriptors, most likely: accepting again at once would only spin. A connection that
+/// its client gave up before it was accepted is nobody's problem.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    ) {
+        return;
+    }
+    tracing::error!(%error, "cannot accept connections");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+}

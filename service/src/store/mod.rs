@@ -1,0 +1,128 @@
+//! Where posts are kept: one trait in the domain's verbs, one implementation per database.
+//!
+//! Lock order in every writing transaction: the post's row, then rows that hang on it, then the
+//! counter rows (category first, the whole board last, because everybody needs that one).
+
+mod migrate;
+mod mysql;
+mod rows;
+mod sql;
+mod sqlite;
+mod url;
+
+pub use migrate::{MigrateError, Migrated};
+pub use mysql::MySqlStore;
+pub use sqlite::SqliteStore;
+pub use url::{DatabaseUrl, DatabaseUrlError};
+
+use crate::board::{Category, Filter, NewPost, Order, Page, PageRequest, Post, PostId};
+use async_trait::async_trait;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A database of posts.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a post, its category if that is new, and the totals, all or nothing.
+    async fn create_post(&self, post: &NewPost) -> Result<(), StoreError>;
+
+    /// The visible post of this id.
+    async fn find_post(&self, id: &PostId) -> Result<Option<Post>, StoreError>;
+
+    /// One page of the visible posts that match, and how many there are.
+    async fn list_posts(
+        &self,
+        filter: &Filter,
+        order: Order,
+        page: PageRequest,
+    ) -> Result<Page<Post>, StoreError>;
+
+    /// All categories, by name.
+    async fn list_categories(&self) -> Result<Vec<Category>, StoreError>;
+
+    /// Stores a category; false if its name is taken.
+    async fn create_category(&self, category: &Category) -> Result<bool, StoreError>;
+
+    /// Whether the schema is one this program can work with.
+    async fn check_schema(&self) -> Result<Schema, StoreError>;
+
+    /// What the connection pool holds at this moment.
+    fn pool(&self) -> PoolUse;
+
+    /// Closes every connection, after what runs on them has ended.
+    async fn close(&self);
+}
+
+/// The state of the schema, seen from this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// Every migration this program knows has been applied (and perhaps later ones).
+    Current,
+    /// Some are missing.
+    Behind {
+        /// The latest one applied, 0 if none.
+        applied: i64,
+        /// The latest one this program knows.
+        wanted: i64,
+    },
+}
+
+/// How a pool's connections are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections running something.
+    pub busy: u32,
+    /// Connections waiting for work.
+    pub idle: u32,
+    /// The most there may be.
+    pub limit: u32,
+}
+
+impl PoolUse {
+    fn new(open: u32, idle: usize, limit: u32) -> Self {
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
+        Self {
+            busy: open - idle,
+            idle,
+            limit,
+        }
+    }
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is overloaded or not ready; worth another try soon.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database refused or returned something that it should not have.
+    #[error("the database failed: {0}")]
+    Failed(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if sql::is_unavailable(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Failed(error)
+        }
+    }
+}
+
+/// Opens the store a URL names. On MySQL nothing is connected or changed yet; a SQLite file is
+/// created and migrated.
+pub async fn open(url: &DatabaseUrl, pool_size: u32) -> Result<Arc<dyn Store>, MigrateError> {
+    Ok(match url {
+        DatabaseUrl::MySql(options) => Arc::new(MySqlStore::connect_lazy(options, pool_size)),
+        DatabaseUrl::Sqlite(file) => Arc::new(SqliteStore::open(file, pool_size).await?),
+    })
+}
+
+/// Applies the missing migrations to the database a URL names and tells which they were.
+pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrateError> {
+    match url {
+        DatabaseUrl::MySql(options) => migrate::mysql(options).await,
+        DatabaseUrl::Sqlite(file) => migrate::sqlite(file).await,
+    }
+}

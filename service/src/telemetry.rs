@@ -1,0 +1,90 @@
+//! Logs and metrics.
+
+use crate::{config::LogFormat, store::Store};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
+use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
+
+/// Upper bounds of the buckets that request times fall into, in seconds.
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0,
+];
+
+/// Starts logging to standard error. Panics are logged like everything else.
+pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), ParseError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    // A second start (in tests) changes nothing.
+    let _ = match format {
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .finish()
+            .try_init(),
+        LogFormat::Text => lines.with_target(false).finish().try_init(),
+    };
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("(no message)");
+        tracing::error!(place, message, "panic");
+    }));
+    Ok(())
+}
+
+/// Installs the process's metrics recorder, once; what it collects is rendered by the handle.
+pub fn metrics() -> Result<&'static PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle);
+    }
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .build_recorder();
+    let handle = HANDLE.get_or_init(|| recorder.handle());
+    if metrics::set_global_recorder(recorder).is_ok() {
+        describe();
+    }
+    Ok(handle)
+}
+
+/// Sets the gauges that are read rather than counted.
+pub fn observe_pool(store: &Arc<dyn Store>) {
+    let pool = store.pool();
+    metrics::gauge!("database_pool_connections", "state" => "busy").set(pool.busy);
+    metrics::gauge!("database_pool_connections", "state" => "idle").set(pool.idle);
+    metrics::gauge!("database_pool_connections_max").set(pool.limit);
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(
+        "http_requests_total",
+        "Requests answered, by method, route and status"
+    );
+    describe_histogram!(
+        "http_request_duration_seconds",
+        Unit::Seconds,
+        "Time from a request's head to its answer's head, by method and route"
+    );
+    describe_gauge!("http_requests_in_flight", "Requests being answered");
+    describe_gauge!(
+        "database_pool_connections",
+        "Open database connections, by state"
+    );
+    describe_gauge!(
+        "database_pool_connections_max",
+        "The most connections the pool may open"
+    );
+    describe_counter!("jwks_fetches_total", "Fetches of the token keys, by result");
+    describe_gauge!(
+        "post_service_build_info",
+        "1; the labels tell which build this is"
+    );
+    metrics::gauge!("post_service_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+}
