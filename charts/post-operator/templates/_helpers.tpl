@@ -1,0 +1,56 @@
+{{- define "post-operator.labels" -}}
+app.kubernetes.io/name: post-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "post-operator.selector" -}}
+app.kubernetes.io/name: post-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "post-operator.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- /* What the operator may do where it watches: the verbs it uses, nothing else. */ -}}
+{{- define "post-operator.rules" -}}
+- apiGroups: [platform.hhottdogg.shop]
+  resources: [postservices]
+  verbs: [list, watch]
+- apiGroups: [platform.hhottdogg.shop]
+  resources: [postservices/status]
+  verbs: [patch]
+- apiGroups: [platform.hhottdogg.shop]
+  # Owner references that block the owner's deletion need it.
+  resources: [postservices/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  # Only the Secrets that a PostService names, by name.
+  resources: [secrets]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [""]
+  resources: [serviceaccounts, services]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}

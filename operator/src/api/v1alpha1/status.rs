@@ -1,0 +1,197 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator saw and did.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PostServiceStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// One word for people; programs read the conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Images wanted, running and last known to be good.
+    pub image: ImageStatus,
+    /// The rollout in progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    /// Rollouts that failed and are not tried again by themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub quarantine: Vec<QuarantineEntry>,
+    /// The last rollouts, newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub history: Vec<HistoryEntry>,
+    /// The last migration Job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationStatus>,
+    /// The database in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+    /// Pods that exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Pods that serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Effective drain delay, a Go duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_delay: Option<String>,
+    /// Where the API is reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub endpoints: Vec<Endpoint>,
+    /// Conditions, recomputed at each pass from what was observed.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Images wanted, running and last known to be good.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImageStatus {
+    /// What the spec resolves to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired: Option<ImageRef>,
+    /// What the Deployment runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<ImageRef>,
+    /// What last completed a rollout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<ImageRef>,
+}
+
+/// A resolved image.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImageRef {
+    /// The tag by which it was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Its digest.
+    pub digest: String,
+    /// When it was pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<Time>,
+}
+
+/// A rollout in progress; `current`, `lastGood` and `pending` are names of `ControllerRevisions`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RolloutStatus {
+    /// Hash of digest, pod template and secret values.
+    pub id: String,
+    /// Step of the state machine.
+    pub step: String,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it last came nearer to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_progress_at: Option<Time>,
+    /// Revision that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// Revision to return to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<String>,
+    /// Revision on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<String>,
+}
+
+/// A rollout that is not tried again by itself.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QuarantineEntry {
+    /// The rollout's identity.
+    pub id: String,
+    /// Its image.
+    pub digest: String,
+    /// Why it failed.
+    pub reason: String,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+}
+
+/// A rollout of the past.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HistoryEntry {
+    /// The rollout's identity.
+    pub id: String,
+    /// Tag of its image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Digest of its image.
+    pub digest: String,
+    /// `Succeeded`, `RolledBack` or `Superseded`.
+    pub result: String,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+}
+
+/// The migration Job of the wanted image.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MigrationStatus {
+    /// Name of the Job.
+    pub job: String,
+    /// Image that migrates.
+    pub digest: String,
+    /// Database that is migrated.
+    pub database: String,
+    /// Where the Job stands.
+    pub state: MigrationState,
+    /// Why it failed: the last lines of the Job's pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub message: Option<String>,
+}
+
+/// Where a migration Job stands.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MigrationState {
+    /// Not ended.
+    #[default]
+    Running,
+    /// Ended well.
+    Complete,
+    /// Ended badly.
+    Failed,
+}
+
+/// The database in use.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DatabaseStatus {
+    /// Its name.
+    pub name: String,
+    /// The account that the service uses.
+    pub user: String,
+    /// Version of the last migration applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<String>,
+    /// Hash of the credentials in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential_revision: Option<String>,
+    /// When the password was last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Time>,
+}
+
+/// An address of the API.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Endpoint {
+    /// `cluster` or `loadBalancer`.
+    pub scope: String,
+    /// Base URL.
+    pub url: String,
+}

@@ -1,0 +1,152 @@
+//! The Job that brings the schema up to an image's version (crd.md, promise 2).
+
+use k8s_openapi::api::batch::v1::{
+    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    COMPONENT, Credentials, container, environment, labels, metadata, pod_security,
+    service_account_name,
+};
+use crate::api::RETRY_ANNOTATION;
+use crate::controller::validate::Validated;
+use crate::rollout::{Image, JobState};
+
+const CONTAINER: &str = "migrate";
+/// `EX_TEMPFAIL` of sysexits.h: `post-service migrate` could not connect.
+const CANNOT_CONNECT: i32 = 75;
+/// Generation of the spec for which the Job was made.
+const GENERATION_ANNOTATION: &str = "platform.hhottdogg.shop/generation";
+
+/// Name of the Job for an image and a database: one success per (digest, server, database).
+pub fn name(spec: &Validated, image: &Image, credentials: &Credentials) -> String {
+    let mut hash = Sha256::new();
+    hash.update(image.digest.as_str());
+    hash.update([0]);
+    hash.update(&credentials.database);
+    format!(
+        "{}-migrate-{}",
+        truncated(&spec.id.name),
+        hex::encode(&hash.finalize()[..5])
+    )
+}
+
+/// Room for the suffix in the 63 characters of a label.
+fn truncated(name: &str) -> &str {
+    name.get(..44).unwrap_or(name)
+}
+
+pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) -> Job {
+    let mut job_metadata = metadata(spec, &name(spec, image, credentials));
+    job_metadata.annotations = Some(
+        [
+            (
+                GENERATION_ANNOTATION.into(),
+                spec.id.generation.unwrap_or_default().to_string(),
+            ),
+            (
+                RETRY_ANNOTATION.into(),
+                spec.retry.clone().unwrap_or_default(),
+            ),
+        ]
+        .into(),
+    );
+    let mut pod_labels = labels(spec);
+    pod_labels.insert(COMPONENT.into(), "migration".into());
+    Job {
+        metadata: job_metadata,
+        spec: Some(JobSpec {
+            active_deadline_seconds: Some(
+                i64::try_from(spec.migration_timeout.as_secs()).unwrap_or(i64::MAX),
+            ),
+            backoff_limit: Some(2),
+            pod_failure_policy: Some(failure_policy()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(pod_labels),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(spec, image)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// No connection and drained nodes do not count; any other failure is final.
+fn failure_policy() -> PodFailurePolicy {
+    let exit_codes = |operator: &str, values: Vec<i32>| PodFailurePolicyOnExitCodesRequirement {
+        container_name: Some(CONTAINER.into()),
+        operator: operator.into(),
+        values,
+    };
+    PodFailurePolicy {
+        rules: vec![
+            PodFailurePolicyRule {
+                action: "Ignore".into(),
+                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                    type_: "DisruptionTarget".into(),
+                    status: "True".into(),
+                }]),
+                on_exit_codes: None,
+            },
+            PodFailurePolicyRule {
+                action: "Ignore".into(),
+                on_exit_codes: Some(exit_codes("In", vec![CANNOT_CONNECT])),
+                on_pod_conditions: None,
+            },
+            PodFailurePolicyRule {
+                action: "FailJob".into(),
+                on_exit_codes: Some(exit_codes("NotIn", vec![0, CANNOT_CONNECT])),
+                on_pod_conditions: None,
+            },
+        ],
+    }
+}
+
+fn pod(spec: &Validated, image: &Image) -> PodSpec {
+    PodSpec {
+        service_account_name: Some(service_account_name(spec).to_owned()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        restart_policy: Some("Never".into()),
+        security_context: Some(pod_security()),
+        containers: vec![Container {
+            args: Some(vec!["migrate".into()]),
+            env: Some(environment::migrate(spec)),
+            resources: Some(spec.resources.clone()),
+            ..container(spec, CONTAINER, image)
+        }],
+        ..PodSpec::default()
+    }
+}
+
+/// Where a Job stands, by its conditions.
+pub fn state(job: &Job) -> JobState {
+    let conditions = job
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let mut state = JobState::Running;
+    for condition in conditions.filter(|condition| condition.status == "True") {
+        match condition.type_.as_str() {
+            "Complete" | "SuccessCriteriaMet" => state = JobState::Complete,
+            "Failed" | "FailureTarget" => state = JobState::Failed,
+            _ => {}
+        }
+    }
+    state
+}
+
+/// Whether spec or retry token have changed since the Job was made: a failed one may be tried again.
+pub fn is_outdated(spec: &Validated, job: &Job) -> bool {
+    let annotation = |key: &str| job.annotations().get(key).map_or("", String::as_str);
+    annotation(GENERATION_ANNOTATION) != spec.id.generation.unwrap_or_default().to_string()
+        || annotation(RETRY_ANNOTATION) != spec.retry.as_deref().unwrap_or_default()
+}

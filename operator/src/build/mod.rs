@@ -1,0 +1,194 @@
+//! One file per child object: pure functions from a validated spec and a plan to typed values.
+
+mod autoscaler;
+mod deployment;
+pub mod environment;
+pub mod migration_job;
+pub mod service;
+mod service_account;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, PodSecurityContext, SeccompProfile, SecurityContext, Service,
+    ServiceAccount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::controller::validate::Validated;
+use crate::rollout::{MigrationJob, Plan, Workload};
+
+pub use migration_job::name as migration_job_name;
+
+/// Value of [`MANAGED_BY`] and name of the main field manager.
+pub const MANAGER: &str = "post-operator";
+/// Label by which children are watched.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const NAME: &str = "app.kubernetes.io/name";
+const INSTANCE: &str = "app.kubernetes.io/instance";
+const COMPONENT: &str = "app.kubernetes.io/component";
+/// Name of the application in labels, and of its container.
+const APPLICATION: &str = "post-service";
+/// Port of the REST API in the pod.
+pub const HTTP_PORT: i32 = 8082;
+/// Port of the metrics in the pod.
+pub const METRICS_PORT: i32 = 9090;
+
+/// What shall become of a child.
+#[derive(Clone, Debug)]
+pub enum Child<K> {
+    /// It shall be like this.
+    Apply(Box<K>),
+    /// It shall be there; once made it is not touched (a Job's template is immutable).
+    Create(Box<K>),
+    /// Whatever is there stays.
+    Keep,
+    /// It shall be gone.
+    Absent,
+}
+
+impl<K> Child<K> {
+    fn apply(object: K) -> Self {
+        Self::Apply(Box::new(object))
+    }
+}
+
+/// The children, in the order in which they are applied.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    /// Identity of the pods.
+    pub service_account: Child<ServiceAccount>,
+    /// Service; before the pods, so that the load balancer is there when they are ready.
+    pub service: Child<Service>,
+    /// Migration Job; before the pods of its image.
+    pub migration: Child<Job>,
+    /// Deployment.
+    pub deployment: Child<Deployment>,
+    /// Autoscaler; after the Deployment that it scales.
+    pub autoscaler: Child<HorizontalPodAutoscaler>,
+}
+
+/// Builds every child. `credentials` is the fingerprint of the Secrets' values, where they are known.
+pub fn objects(
+    spec: &Validated,
+    plan: &Plan,
+    credentials: Option<&Credentials>,
+    settings: &Settings,
+) -> Objects {
+    let migration = match (&plan.migration, credentials) {
+        (MigrationJob::Run(image), Some(credentials)) => {
+            Child::Create(Box::new(migration_job::build(spec, image, credentials)))
+        }
+        (MigrationJob::Remove, _) => Child::Absent,
+        (MigrationJob::Keep | MigrationJob::Run(_), _) => Child::Keep,
+    };
+    let deployment = match (&plan.workload, credentials) {
+        (Workload::Run(image), Some(credentials)) => {
+            Child::apply(deployment::build(spec, image, credentials, settings))
+        }
+        (Workload::Keep | Workload::Run(_), _) => Child::Keep,
+    };
+    Objects {
+        service_account: Child::apply(service_account::build(spec)),
+        service: Child::apply(service::build(spec)),
+        migration,
+        deployment,
+        autoscaler: Child::apply(autoscaler::build(spec)),
+    }
+}
+
+/// What builders need of the Secrets.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Hash of the values in use.
+    pub fingerprint: String,
+    /// `host:port/name` of the database, for the identity of a migration.
+    pub database: String,
+}
+
+/// The operator's own settings that reach the pods.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Environment of every pod, such as `COGNITO_JWKS_URL`.
+    pub service_env: BTreeMap<String, String>,
+}
+
+fn metadata(spec: &Validated, name: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(spec.id.namespace.clone()),
+        labels: Some(labels(spec)),
+        owner_references: Some(vec![spec.id.owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The recommended labels (Kubernetes documentation, "Recommended Labels").
+fn labels(spec: &Validated) -> BTreeMap<String, String> {
+    let mut labels = selector(&spec.id.name);
+    labels.insert(MANAGED_BY.into(), MANAGER.into());
+    labels
+}
+
+/// Labels that select the serving pods; immutable in a Deployment.
+fn selector(name: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (NAME.into(), APPLICATION.into()),
+        (INSTANCE.into(), name.into()),
+        (COMPONENT.into(), "api".into()),
+    ])
+}
+
+/// [`selector`] as a label selector.
+pub fn selector_text(name: &str) -> String {
+    selector(name)
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Name of the pods' service account.
+fn service_account_name(spec: &Validated) -> &str {
+    let name = &spec.spec.service_account.name;
+    if name.is_empty() { &spec.id.name } else { name }
+}
+
+/// Pod level of the `restricted` Pod Security Standard.
+fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(65532),
+        run_as_group: Some(65532),
+        fs_group: Some(65532),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".into(),
+            localhost_profile: None,
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// A container of the service's image, restricted (Pod Security Standards) and without a writable
+/// root file system.
+fn container(spec: &Validated, name: &str, image: &crate::rollout::Image) -> Container {
+    Container {
+        name: name.into(),
+        image: Some(format!("{}@{}", spec.spec.image.repository, image.digest)),
+        image_pull_policy: Some("IfNotPresent".into()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".into()]),
+                add: None,
+            }),
+            ..SecurityContext::default()
+        }),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        ..Container::default()
+    }
+}

@@ -1,0 +1,136 @@
+//! The Service and the annotations by which the AWS Load Balancer Controller makes its NLB
+//! (its documentation, "Network Load Balancer" → "Service annotations").
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{metadata, selector};
+use crate::api::v1alpha1::{LoadBalancer, Scheme};
+use crate::controller::validate::Validated;
+
+const PREFIX: &str = "service.beta.kubernetes.io/aws-load-balancer-";
+const TLS_POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
+const HTTPS: i32 = 443;
+
+pub(super) fn build(spec: &Validated) -> Service {
+    let load_balancer = &spec.spec.service.load_balancer;
+    let enabled = load_balancer.enabled;
+    let ranges = &load_balancer.source_ranges;
+    Service {
+        metadata: ObjectMeta {
+            annotations: enabled.then(|| annotations(load_balancer)),
+            ..metadata(spec, &spec.id.name)
+        },
+        spec: Some(ServiceSpec {
+            type_: Some(if enabled { "LoadBalancer" } else { "ClusterIP" }.into()),
+            load_balancer_class: enabled.then(|| load_balancer.class.clone()),
+            load_balancer_source_ranges: (enabled && !ranges.is_empty()).then(|| ranges.clone()),
+            selector: Some(selector(&spec.id.name)),
+            ports: Some(vec![ServicePort {
+                name: Some("http".into()),
+                port: port(spec),
+                protocol: Some("TCP".into()),
+                target_port: Some(IntOrString::String("http".into())),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// Port of the Service: 443 with a certificate, else as the spec says.
+pub fn port(spec: &Validated) -> i32 {
+    let load_balancer = &spec.spec.service.load_balancer;
+    if load_balancer.enabled && load_balancer.tls.certificate_arn.is_some() {
+        HTTPS
+    } else {
+        spec.spec.service.port
+    }
+}
+
+fn annotations(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {
+    let health = &load_balancer.health_check;
+    let scheme = match load_balancer.scheme {
+        Scheme::Internal => "internal",
+        Scheme::InternetFacing => "internet-facing",
+    };
+    let mut annotations = load_balancer.annotations.clone();
+    let mut set = |name: &str, value: String| annotations.insert(format!("{PREFIX}{name}"), value);
+    set("nlb-target-type", "ip".into());
+    set("scheme", scheme.into());
+    set("healthcheck-protocol", "http".into());
+    set("healthcheck-port", "traffic-port".into());
+    set("healthcheck-path", health.path.clone());
+    set("healthcheck-interval", health.interval_seconds.to_string());
+    set("healthcheck-timeout", health.timeout_seconds.to_string());
+    set(
+        "healthcheck-healthy-threshold",
+        health.healthy_threshold.to_string(),
+    );
+    set(
+        "healthcheck-unhealthy-threshold",
+        health.unhealthy_threshold.to_string(),
+    );
+    set("attributes", joined(attributes(load_balancer)));
+    set(
+        "target-group-attributes",
+        joined(target_group_attributes(load_balancer)),
+    );
+    if !load_balancer.subnets.is_empty() {
+        set("subnets", load_balancer.subnets.join(","));
+    }
+    if !load_balancer.tags.is_empty() {
+        set(
+            "additional-resource-tags",
+            joined(load_balancer.tags.clone()),
+        );
+    }
+    if let Some(certificate) = &load_balancer.tls.certificate_arn {
+        let policy = load_balancer.tls.policy.as_deref().unwrap_or(TLS_POLICY);
+        set("ssl-cert", certificate.clone());
+        set("ssl-ports", HTTPS.to_string());
+        set("ssl-negotiation-policy", policy.into());
+    }
+    annotations
+}
+
+fn attributes(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {
+    let mut attributes = load_balancer.attributes.clone();
+    attributes.insert(
+        "load_balancing.cross_zone.enabled".into(),
+        load_balancer.cross_zone.to_string(),
+    );
+    attributes
+}
+
+/// Unhealthy targets keep their connections: a draining pod goes on answering on them.
+fn target_group_attributes(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {
+    let preserve = load_balancer
+        .preserve_client_ip
+        .unwrap_or(load_balancer.scheme == Scheme::InternetFacing);
+    let mut attributes = load_balancer.target_group_attributes.clone();
+    attributes.extend([
+        (
+            "deregistration_delay.timeout_seconds".into(),
+            load_balancer.deregistration_delay_seconds.to_string(),
+        ),
+        ("preserve_client_ip.enabled".into(), preserve.to_string()),
+        (
+            "target_health_state.unhealthy.connection_termination.enabled".into(),
+            "false".into(),
+        ),
+    ]);
+    attributes
+}
+
+fn joined(pairs: BTreeMap<String, String>) -> String {
+    pairs
+        .into_iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}

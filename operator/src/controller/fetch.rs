@@ -1,0 +1,153 @@
+//! Every read of the cluster that a pass needs, and nowhere else.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+
+use super::secrets::RawSecrets;
+use super::{Context, Error};
+use crate::api::v1alpha1::PostService;
+use crate::build::migration_job;
+use crate::rollout::JobState;
+
+/// What a pass sees of the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// The referenced Secrets.
+    pub secrets: RawSecrets,
+    /// The Deployment, if it is there.
+    pub deployment: Option<Arc<Deployment>>,
+    /// The Service, if it is there.
+    pub service: Option<Arc<Service>>,
+    /// Migration Jobs of this `PostService`.
+    pub jobs: Vec<Arc<Job>>,
+    /// Last lines of the newest failed migration pod.
+    pub migration_failure: Option<String>,
+    /// Why the newest pods do not start, where they do not.
+    pub pod_trouble: Option<String>,
+}
+
+/// Reads everything.
+pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Error> {
+    let namespace = service.namespace().unwrap_or_default();
+    let name = service.name_any();
+    let secrets = Api::<Secret>::namespaced(ctx.client.clone(), &namespace);
+    let (database, auth) = tokio::try_join!(
+        secrets.get_opt(&service.spec.database.url_secret_ref.name),
+        secrets.get_opt(&service.spec.auth.secret_ref.name),
+    )
+    .map_err(|source| Error::Read {
+        what: "Secrets",
+        source,
+    })?;
+    let children = &ctx.children;
+    let deployment = children
+        .deployments
+        .get(&ObjectRef::new(&name).within(&namespace));
+    let jobs = owned_jobs(service, ctx);
+    let pods = Api::<Pod>::namespaced(ctx.client.clone(), &namespace);
+    let failed = jobs
+        .iter()
+        .find(|job| migration_job::state(job) == JobState::Failed);
+    let migration_failure = match failed {
+        Some(job) => last_words(&pods, &job.name_any()).await?,
+        None => None,
+    };
+    let pod_trouble = match &deployment {
+        Some(deployment) if !crate::rollout::is_complete(deployment) => {
+            pod_trouble(&pods, &name).await?
+        }
+        _ => None,
+    };
+    Ok(Inputs {
+        secrets: RawSecrets { database, auth },
+        deployment,
+        service: children
+            .services
+            .get(&ObjectRef::new(&name).within(&namespace)),
+        jobs,
+        migration_failure,
+        pod_trouble,
+    })
+}
+
+fn owned_jobs(service: &PostService, ctx: &Context) -> Vec<Arc<Job>> {
+    let (namespace, uid) = (service.namespace(), service.uid());
+    ctx.children.jobs.state_filter(|job| {
+        job.namespace() == namespace
+            && job
+                .owner_references()
+                .iter()
+                .any(|owner| Some(&owner.uid) == uid.as_ref())
+    })
+}
+
+/// The termination message of a Job's last pod (crd.md: failures carry the pod's last lines).
+async fn last_words(pods: &Api<Pod>, job: &str) -> Result<Option<String>, Error> {
+    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+    let pods = pods.list(&selector).await.map_err(|source| Error::Read {
+        what: "the migration Job's pods",
+        source,
+    })?;
+    Ok(pods
+        .items
+        .into_iter()
+        .filter_map(|pod| {
+            let statuses = pod.status?.container_statuses?;
+            let ended = statuses
+                .into_iter()
+                .find_map(|status| status.state?.terminated)?;
+            Some((ended.finished_at, ended.message?))
+        })
+        .max_by_key(|(at, _)| at.clone().map(|time| time.0))
+        .map(|(_, message)| message.trim().to_owned()))
+}
+
+/// The first container of the service that waits for a reason, in one line.
+async fn pod_trouble(pods: &Api<Pod>, name: &str) -> Result<Option<String>, Error> {
+    let selector = ListParams::default()
+        .labels(&crate::build::selector_text(name))
+        .limit(100);
+    let pods = pods.list(&selector).await.map_err(|source| Error::Read {
+        what: "the Deployment's pods",
+        source,
+    })?;
+    Ok(pods.items.iter().find_map(describe_trouble))
+}
+
+fn describe_trouble(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let unschedulable = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    if let Some(condition) = unschedulable {
+        let message = condition.message.as_deref().unwrap_or_default();
+        return Some(format!(
+            "pod {} cannot be scheduled: {message}",
+            pod.name_any()
+        ));
+    }
+    let container = status.container_statuses.iter().flatten().next()?;
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting
+        .reason
+        .as_deref()
+        .filter(|reason| *reason != "ContainerCreating")?;
+    let ended = container
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let last = ended.map_or(String::new(), |ended| {
+        let message = ended.message.as_deref().unwrap_or_default().trim();
+        format!(", exit code {}: {message}", ended.exit_code)
+    });
+    let detail = waiting.message.as_deref().unwrap_or_default();
+    Some(format!("pod {}: {reason}: {detail}{last}", pod.name_any()))
+}

@@ -1,0 +1,278 @@
+//! From what a pass found to conditions. Pure.
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use super::report::{Pass, address};
+use super::secrets::{Credentials, SecretFault};
+use crate::api::RETRY_ANNOTATION;
+use crate::api::conditions::{ConditionType, Finding, Truth};
+use crate::database::DatabaseError;
+use crate::registry::RegistryError;
+use crate::rollout::{self, JobState, Migration, Step};
+
+/// Every condition, from what the pass found. Pure; nothing of an earlier pass goes in.
+pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
+    let mut findings = vec![
+        available(pass.inputs.deployment.as_deref()),
+        secrets(pass.credentials),
+        load_balancer(pass),
+    ];
+    findings.extend(image(pass));
+    findings.extend(database_finding(pass));
+    findings.extend(migrations(pass));
+    findings.extend(overall(pass));
+    findings
+}
+
+fn overall(pass: &Pass<'_>) -> Vec<Finding> {
+    let trouble = trouble(pass);
+    let ready =
+        |truth, reason, message: &str| Finding::new(ConditionType::Ready, truth, reason, message);
+    let progressing = |reason: &'static str, message: &str| {
+        vec![
+            ready(Truth::False, "Progressing", message),
+            Finding::new(ConditionType::Reconciling, Truth::True, reason, message),
+        ]
+    };
+    let stuck = |reason: &'static str, message: &str| {
+        vec![
+            ready(Truth::False, "Degraded", message),
+            Finding::new(ConditionType::Stalled, Truth::True, reason, message),
+        ]
+    };
+    match (pass.plan.step, trouble) {
+        (Step::Idle, None) => vec![ready(
+            Truth::True,
+            "UpToDate",
+            "everything asked for is running",
+        )],
+        (Step::Held, _) => vec![ready(
+            Truth::False,
+            "Held",
+            "spec.rollout.hold is true: another image is wanted and waits",
+        )],
+        (Step::MigrationFailed, trouble) => stuck(
+            "MigrationFailed",
+            &trouble.unwrap_or_else(|| "the migration failed".into()),
+        ),
+        (Step::Resolving, None) => {
+            progressing("Bootstrapping", "asking the registry for the image")
+        }
+        (Step::Idle | Step::Resolving | Step::Bootstrapping, Some(trouble)) => {
+            vec![ready(Truth::False, "Degraded", &trouble)]
+        }
+        (Step::Bootstrapping, None) => progressing("Bootstrapping", "connecting to the database"),
+        (Step::Migrating, _) => progressing("Migrating", "the migration Job is running"),
+        (Step::RollingOut, _) => match deadline(pass) {
+            Some(message) => vec![ready(Truth::False, "Degraded", &message)],
+            None => progressing("RollingOut", &rolling_out(pass)),
+        },
+    }
+}
+
+/// The first thing that is wrong, as a sentence.
+fn trouble(pass: &Pass<'_>) -> Option<String> {
+    if let Err(fault) = pass.credentials {
+        return Some(fault.to_string());
+    }
+    if let Some(Err(error)) = &pass.observed.image
+        && !(pass.plan.step == Step::Idle && is_transient(error))
+    {
+        return Some(error.to_string());
+    }
+    if pass.plan.step == Step::MigrationFailed {
+        return Some(migration_failure(pass));
+    }
+    match &pass.observed.database {
+        Some(Err(error)) => Some(error.to_string()),
+        _ => None,
+    }
+}
+
+fn is_transient(error: &RegistryError) -> bool {
+    matches!(error, RegistryError::Unavailable { .. })
+}
+
+fn deadline(pass: &Pass<'_>) -> Option<String> {
+    let message = pass
+        .inputs
+        .deployment
+        .as_deref()
+        .and_then(rollout::deadline_message)?;
+    Some(match &pass.inputs.pod_trouble {
+        Some(trouble) => format!("{message} {trouble}"),
+        None => message,
+    })
+}
+
+fn rolling_out(pass: &Pass<'_>) -> String {
+    pass.inputs
+        .pod_trouble
+        .clone()
+        .unwrap_or_else(|| "waiting for pods of the wanted image to serve".to_owned())
+}
+
+fn available(deployment: Option<&Deployment>) -> Finding {
+    let pods = deployment
+        .and_then(|deployment| deployment.status.as_ref())
+        .and_then(|status| status.available_replicas)
+        .unwrap_or(0);
+    if pods > 0 {
+        let message = format!("{pods} pod(s) serve");
+        Finding::new(ConditionType::Available, Truth::True, "PodsServe", message)
+    } else {
+        Finding::new(
+            ConditionType::Available,
+            Truth::False,
+            "NoPods",
+            "no pod serves",
+        )
+    }
+}
+
+fn secrets(credentials: &Result<Credentials, SecretFault>) -> Finding {
+    match credentials {
+        Ok(_) => Finding::new(
+            ConditionType::SecretsReady,
+            Truth::True,
+            "Found",
+            "every referenced key has a value",
+        ),
+        Err(fault) => Finding::new(
+            ConditionType::SecretsReady,
+            Truth::False,
+            fault.reason(),
+            fault.to_string(),
+        ),
+    }
+}
+
+fn image(pass: &Pass<'_>) -> Option<Finding> {
+    let finding = |truth, reason, message: String| {
+        Some(Finding::new(
+            ConditionType::ImageResolved,
+            truth,
+            reason,
+            message,
+        ))
+    };
+    match (&pass.observed.image, &pass.plan.wanted) {
+        (Some(Err(error)), _) => {
+            let truth = if is_transient(error) {
+                Truth::Unknown
+            } else {
+                Truth::False
+            };
+            finding(truth, image_reason(error), error.to_string())
+        }
+        (_, Some(wanted)) => finding(
+            Truth::True,
+            "Resolved",
+            format!("{}@{}", pass.spec.spec.image.repository, wanted.digest),
+        ),
+        (_, None) => None,
+    }
+}
+
+fn image_reason(error: &RegistryError) -> &'static str {
+    match error {
+        RegistryError::TagNotFound { .. } | RegistryError::RepositoryNotFound { .. } => {
+            "TagNotFound"
+        }
+        RegistryError::AccessDenied { .. } => "AccessDenied",
+        RegistryError::Unavailable { .. } | RegistryError::Unsupported { .. } => {
+            "RegistryUnavailable"
+        }
+    }
+}
+
+fn database_finding(pass: &Pass<'_>) -> Option<Finding> {
+    let finding = |truth, reason, message: String| {
+        Some(Finding::new(
+            ConditionType::DatabaseReady,
+            truth,
+            reason,
+            message,
+        ))
+    };
+    match (pass.observed.database.as_ref()?, pass.credentials) {
+        (Ok(_), Ok(credentials)) => finding(
+            Truth::True,
+            "Ready",
+            format!(
+                "database {} accepts the service's account",
+                credentials.database.name
+            ),
+        ),
+        (Err(error @ DatabaseError::Unreachable { .. }), _) => {
+            finding(Truth::False, "Unreachable", error.to_string())
+        }
+        (Err(error), _) => finding(Truth::False, "AccessDenied", error.to_string()),
+        (Ok(_), Err(_)) => None,
+    }
+}
+
+fn migrations(pass: &Pass<'_>) -> Option<Finding> {
+    let finding = |truth, reason, message: String| {
+        Some(Finding::new(
+            ConditionType::MigrationsComplete,
+            truth,
+            reason,
+            message,
+        ))
+    };
+    match &pass.observed.migration {
+        Migration::Job(JobState::Complete) => finding(
+            Truth::True,
+            "Complete",
+            "the schema fits the wanted image".into(),
+        ),
+        Migration::Disabled => finding(
+            Truth::True,
+            "Complete",
+            "database.migrations.enabled is false".into(),
+        ),
+        Migration::Job(JobState::Failed) => {
+            finding(Truth::False, "Failed", migration_failure(pass))
+        }
+        Migration::Job(JobState::Running) | Migration::Retry => finding(
+            Truth::False,
+            "Running",
+            format!("Job {} is running", pass.job.as_deref().unwrap_or_default()),
+        ),
+        Migration::Pending => None,
+    }
+}
+
+/// Why the migration failed, and what to do.
+pub fn migration_failure(pass: &Pass<'_>) -> String {
+    let job = pass.job.as_deref().unwrap_or_default();
+    let words = pass
+        .inputs
+        .migration_failure
+        .as_deref()
+        .unwrap_or("its pod left no message");
+    format!(
+        "migration Job {job} failed: {words}. Mend the cause, then set annotation {RETRY_ANNOTATION} to a new value"
+    )
+}
+
+fn load_balancer(pass: &Pass<'_>) -> Finding {
+    let finding = |truth, reason, message: String| {
+        Finding::new(ConditionType::LoadBalancerReady, truth, reason, message)
+    };
+    if !pass.spec.spec.service.load_balancer.enabled {
+        return finding(Truth::True, "Ready", "no load balancer is asked for".into());
+    }
+    match address(pass.inputs.service.as_deref()) {
+        Some(address) => finding(Truth::True, "Ready", format!("reached at {address}")),
+        None => finding(
+            Truth::False,
+            "Pending",
+            format!(
+                "no address yet from the controller of class {}",
+                pass.spec.spec.service.load_balancer.class
+            ),
+        ),
+    }
+}

@@ -1,0 +1,394 @@
+//! One pass: fetch → validate → observe → plan → build → apply → report, a file for each step.
+
+mod apply;
+mod children;
+mod fetch;
+mod findings;
+mod observe;
+mod report;
+pub mod secrets;
+pub mod validate;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::Api;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::{Config, Controller, WatchStreamExt as _, watcher};
+use kube::{Client, Resource, ResourceExt as _};
+use tokio::sync::mpsc;
+
+use crate::api::v1alpha1::PostService;
+use crate::build::{self, MANAGER, Settings, migration_job};
+use crate::database::{self, DatabaseError, DatabaseFacts, DatabaseUrl};
+use crate::registry::{Registry, RegistryError, RegistryImage};
+use crate::rollout::{self, Migration, Observed, Step};
+use children::{Changes, Children};
+use observe::Observer;
+use secrets::{Credentials, SecretFault};
+use validate::{Selector, Validated};
+
+/// Secrets are polled and the database is looked at this often (crd.md, promise 7).
+const POLL: Duration = Duration::from_secs(30);
+/// The same while something is missing or fails.
+const POLL_IN_TROUBLE: Duration = Duration::from_secs(5);
+/// Passes under way at once.
+const CONCURRENCY: u16 = 16;
+
+/// Where `PostService`s are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In every namespace.
+    Cluster,
+    /// In one namespace.
+    Namespace(String),
+}
+
+impl Scope {
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        match self {
+            Self::Cluster => Api::all(client.clone()),
+            Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+}
+
+/// What every pass uses.
+pub struct Context {
+    client: Client,
+    registry: Arc<dyn Registry>,
+    settings: Settings,
+    children: Children,
+    recorder: Recorder,
+    images: Arc<Observer<ImageQuestion, Result<RegistryImage, RegistryError>>>,
+    databases: Arc<Observer<DatabaseQuestion, Result<DatabaseFacts, DatabaseError>>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ImageQuestion {
+    repository: String,
+    tag: String,
+    /// A new retry token asks for a fresh look.
+    retry: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct DatabaseQuestion {
+    fingerprint: String,
+    create: bool,
+}
+
+/// Why a pass ended early. The next one comes by itself, later and later.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A read failed.
+    #[error("could not read {what}: {source}")]
+    Read {
+        /// What was read.
+        what: &'static str,
+        /// The API server's or the connection's word.
+        source: kube::Error,
+    },
+    /// A write failed.
+    #[error("could not write {kind} {name}: {source}")]
+    Write {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// The API server's or the connection's word.
+        source: kube::Error,
+    },
+    /// A child's name is taken.
+    #[error(
+        "{kind} {name} exists and does not belong to this PostService: remove it, or rename the PostService"
+    )]
+    ObjectConflict {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// A typed value did not turn into JSON.
+    #[error("could not encode an object: {0}")]
+    Encode(serde_json::Error),
+    /// A watch ended for good.
+    #[error("the cache of children ended")]
+    CacheEnded(#[from] reflector::store::WriterDropped),
+}
+
+impl Error {
+    fn write<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Self {
+        Self::Write {
+            kind: K::kind(&()).into_owned(),
+            name: name.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Runs the controller until `shutdown`; passes under way are finished.
+pub async fn run(
+    client: Client,
+    scope: Scope,
+    registry: Arc<dyn Registry>,
+    settings: Settings,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let (wake, woken) = mpsc::unbounded_channel();
+    let (children, changes) = Children::watch(&client, &scope);
+    let reporter = Reporter {
+        controller: MANAGER.into(),
+        instance: std::env::var("POD_NAME").ok(),
+    };
+    let context = Arc::new(Context {
+        registry,
+        settings,
+        children,
+        recorder: Recorder::new(client.clone(), reporter),
+        images: Observer::new(wake.clone()),
+        databases: Observer::new(wake),
+        client: client.clone(),
+    });
+    let (reader, writer) = reflector::store();
+    let objects = watcher(
+        scope.api::<PostService>(&client),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|object| object.managed_fields_mut().clear())
+    .reflect(writer)
+    .applied_objects();
+    Controller::for_stream(objects, reader)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(changes)
+        .reconcile_on(calls(woken))
+        .graceful_shutdown_on(shutdown)
+        .run(reconcile, on_error, context)
+        .for_each(|result| async move {
+            match result {
+                Ok((object, _)) => tracing::debug!(%object, "pass ended"),
+                Err(error) => tracing::debug!(%error, "pass failed"),
+            }
+        })
+        .await;
+}
+
+fn calls(woken: mpsc::UnboundedReceiver<ObjectRef<PostService>>) -> Changes {
+    futures::stream::unfold(woken, |mut woken| async {
+        woken.recv().await.map(|o| (o, woken))
+    })
+    .boxed()
+}
+
+async fn reconcile(service: Arc<PostService>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let result = pass(&service, &ctx).await;
+    let outcome = if result.is_ok() { "success" } else { "error" };
+    metrics::counter!("post_operator_reconciles_total", "result" => outcome).increment(1);
+    metrics::histogram!("post_operator_reconcile_duration_seconds").record(started.elapsed());
+    result
+}
+
+/// One pass, from top to bottom.
+async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
+    if service.metadata.deletion_timestamp.is_some() {
+        // Children go by their owner references; the database stays.
+        return Ok(Action::await_change());
+    }
+    let now = Timestamp::now();
+    if service.spec.suspend {
+        report::write(service, report::suspended(service, now), ctx).await?;
+        return Ok(Action::await_change());
+    }
+    let spec = match validate::spec(service) {
+        Ok(spec) => spec,
+        Err(fault) => {
+            report::write(service, report::invalid(service, &fault, now), ctx).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    ctx.children.ready().await?;
+    let inputs = fetch::inputs(service, ctx).await?;
+    let status = service.status.clone().unwrap_or_default();
+    let credentials = secrets::parse(&spec.spec, &spec.id.namespace, &inputs.secrets);
+    let building = credentials.as_ref().ok().map(for_builders);
+
+    let (observed, job) = observe(
+        &spec,
+        &status,
+        &inputs,
+        &credentials,
+        building.as_ref(),
+        ctx,
+    );
+    let plan = rollout::next(&spec, &status, &observed);
+    let objects = build::objects(&spec, &plan, building.as_ref(), &ctx.settings);
+    if let Err(error) = apply::objects(&spec.id, objects, ctx).await {
+        return failed(service, error, ctx).await;
+    }
+    let pass = report::Pass {
+        spec: &spec,
+        inputs: &inputs,
+        credentials: &credentials,
+        observed: &observed,
+        plan: &plan,
+        job,
+    };
+    report::write(service, report::status(&pass, &status, now), ctx).await?;
+    Ok(Action::requeue(if plan.step == Step::Idle {
+        POLL
+    } else {
+        POLL_IN_TROUBLE
+    }))
+}
+
+fn for_builders(credentials: &Credentials) -> build::Credentials {
+    let url = &credentials.database;
+    build::Credentials {
+        fingerprint: credentials.fingerprint.clone(),
+        database: format!("{}:{}/{}", url.host, url.port, url.name),
+    }
+}
+
+/// The latest answers of registry and database, and where the wanted image's migration stands.
+fn observe(
+    spec: &Validated,
+    status: &crate::api::v1alpha1::PostServiceStatus,
+    inputs: &fetch::Inputs,
+    credentials: &Result<Credentials, SecretFault>,
+    building: Option<&build::Credentials>,
+    ctx: &Context,
+) -> (Observed, Option<String>) {
+    let who = ObjectRef::new(&spec.id.name).within(&spec.id.namespace);
+    let image = ask_registry(spec, &who, ctx);
+    let database = credentials
+        .as_ref()
+        .ok()
+        .and_then(|found| ask_database(spec, found, &who, ctx));
+    let wanted = rollout::wanted(spec, status, image.as_ref());
+    let job = wanted
+        .zip(building)
+        .map(|(image, credentials)| build::migration_job_name(spec, &image, credentials));
+    let observed = Observed {
+        image,
+        secrets_ready: credentials.is_ok(),
+        database,
+        running: inputs.deployment.as_deref().map(rollout::running),
+        migration: migration(spec, status, inputs, job.as_deref()),
+    };
+    (observed, job)
+}
+
+fn ask_registry(
+    spec: &Validated,
+    who: &ObjectRef<PostService>,
+    ctx: &Context,
+) -> Option<Result<RegistryImage, RegistryError>> {
+    let Selector::Tag(tag) = &spec.selector else {
+        return None;
+    };
+    let question = ImageQuestion {
+        repository: spec.spec.image.repository.clone(),
+        tag: tag.clone(),
+        retry: spec.retry.clone(),
+    };
+    let max_age = |answer: &Result<_, _>| match answer {
+        Ok(_) => spec.scan_interval,
+        Err(_) => POLL_IN_TROUBLE,
+    };
+    ctx.images.ask(&question, who, max_age, || {
+        ctx.registry
+            .clone()
+            .resolve(question.repository.clone(), question.tag.clone())
+    })
+}
+
+fn ask_database(
+    spec: &Validated,
+    credentials: &Credentials,
+    who: &ObjectRef<PostService>,
+    ctx: &Context,
+) -> Option<Result<DatabaseFacts, DatabaseError>> {
+    let create = spec.spec.database.create_database;
+    let question = DatabaseQuestion {
+        fingerprint: credentials.fingerprint.clone(),
+        create,
+    };
+    let url: DatabaseUrl = credentials.database.clone();
+    let max_age = |answer: &Result<_, _>| {
+        if answer.is_ok() {
+            POLL
+        } else {
+            POLL_IN_TROUBLE
+        }
+    };
+    ctx.databases
+        .ask(&question, who, max_age, || database::ensure(url, create))
+}
+
+fn migration(
+    spec: &Validated,
+    status: &crate::api::v1alpha1::PostServiceStatus,
+    inputs: &fetch::Inputs,
+    job: Option<&str>,
+) -> Migration {
+    if !spec.spec.database.migrations.enabled {
+        return Migration::Disabled;
+    }
+    let Some(name) = job else {
+        return Migration::Pending;
+    };
+    let live = inputs.jobs.iter().find(|job| job.name_any() == name);
+    match live.map(|job| (job, migration_job::state(job))) {
+        Some((job, rollout::JobState::Failed)) if migration_job::is_outdated(spec, job) => {
+            Migration::Retry
+        }
+        Some((_, state)) => Migration::Job(state),
+        None if remembers_success(status, name) => Migration::Job(rollout::JobState::Complete),
+        None => Migration::Pending,
+    }
+}
+
+/// A Job that somebody removed after its success need not run again.
+fn remembers_success(status: &crate::api::v1alpha1::PostServiceStatus, job: &str) -> bool {
+    status.migration.as_ref().is_some_and(|known| {
+        known.job == job && known.state == crate::api::v1alpha1::MigrationState::Complete
+    })
+}
+
+/// Says in the status what only somebody else can mend; the error itself makes the pass come again.
+async fn failed(service: &PostService, error: Error, ctx: &Context) -> Result<Action, Error> {
+    let reason = match &error {
+        Error::ObjectConflict { .. } => "ObjectConflict",
+        Error::Write {
+            source: kube::Error::Api(status),
+            ..
+        } if status.is_forbidden() => "AccessDenied",
+        _ => return Err(error),
+    };
+    let status = report::stalled(service, reason, &error.to_string(), Timestamp::now());
+    report::write(service, status, ctx).await?;
+    Err(error)
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that Controller::run asks for"
+)]
+fn on_error(service: Arc<PostService>, error: &Error, _: Arc<Context>) -> Action {
+    tracing::warn!(
+        namespace = service.namespace(),
+        name = service.name_any(),
+        %error,
+        "pass failed, trying again"
+    );
+    Action::requeue(POLL_IN_TROUBLE)
+}

@@ -1,0 +1,281 @@
+//! What a pass found, as status, conditions and Events.
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource as _, ResourceExt as _};
+use serde_json::json;
+
+use super::fetch::Inputs;
+use super::secrets::{Credentials, SecretFault};
+use super::validate::{Invalid, Validated};
+use super::{Context, Error, findings};
+use crate::api::conditions::{ConditionType, Finding, Truth};
+use crate::api::v1alpha1::{
+    DatabaseStatus, Endpoint, ImageRef, MigrationState, MigrationStatus, PostService,
+    PostServiceStatus,
+};
+use crate::build::{self, MANAGER};
+use crate::rollout::{JobState, Migration, Observed, Plan, Step};
+
+/// Everything a pass found out, for [`status`].
+pub struct Pass<'a> {
+    /// The spec.
+    pub spec: &'a Validated,
+    /// What was read.
+    pub inputs: &'a Inputs,
+    /// The Secrets' content.
+    pub credentials: &'a Result<Credentials, SecretFault>,
+    /// What the planner saw.
+    pub observed: &'a Observed,
+    /// What the planner decided.
+    pub plan: &'a Plan,
+    /// The migration Job of the wanted image.
+    pub job: Option<String>,
+}
+
+/// The status after a pass that went through. Pure.
+pub fn status(pass: &Pass<'_>, previous: &PostServiceStatus, now: Timestamp) -> PostServiceStatus {
+    let deployment = pass.inputs.deployment.as_deref();
+    let pods = deployment.and_then(|deployment| deployment.status.as_ref());
+    let mut image = previous.image.clone();
+    if let Some(wanted) = &pass.plan.wanted {
+        image.desired = Some(wanted.reference.clone());
+    }
+    if let Some(running) = &pass.observed.running {
+        image.current = running
+            .digest
+            .as_ref()
+            .map(|digest| named(digest.as_str(), &image));
+    }
+    if pass.plan.step == Step::Idle {
+        image.last_good.clone_from(&image.current);
+    }
+    PostServiceStatus {
+        observed_generation: pass.spec.id.generation,
+        phase: Some(pass.plan.step.as_str().to_owned()),
+        image,
+        migration: migration(pass).or_else(|| previous.migration.clone()),
+        database: database(pass).or_else(|| previous.database.clone()),
+        replicas: Some(pods.and_then(|pods| pods.replicas).unwrap_or(0)),
+        ready_replicas: Some(pods.and_then(|pods| pods.ready_replicas).unwrap_or(0)),
+        drain_delay: Some(format!("{}s", pass.spec.drain_delay.as_secs())),
+        endpoints: endpoints(pass),
+        conditions: conditions(
+            findings::all(pass),
+            pass.spec.id.generation,
+            &previous.conditions,
+            now,
+        ),
+        ..previous.clone()
+    }
+}
+
+/// The status of an object that cannot be reconciled: what was known stays, `Stalled` says why.
+pub fn stalled(
+    service: &PostService,
+    reason: &'static str,
+    message: &str,
+    now: Timestamp,
+) -> PostServiceStatus {
+    let previous = service.status.clone().unwrap_or_default();
+    let generation = service.metadata.generation;
+    let findings = vec![
+        Finding::new(ConditionType::Ready, Truth::False, "Degraded", message),
+        Finding::new(ConditionType::Stalled, Truth::True, reason, message),
+    ];
+    let mut conditions = conditions(findings, generation, &previous.conditions, now);
+    let kept = previous.conditions.iter().filter(|old| {
+        old.type_ != ConditionType::Reconciling.as_str()
+            && !conditions.iter().any(|new| new.type_ == old.type_)
+    });
+    conditions.extend(kept.cloned().collect::<Vec<_>>());
+    PostServiceStatus {
+        observed_generation: generation,
+        phase: Some("Stalled".into()),
+        conditions,
+        ..previous
+    }
+}
+
+/// The status of an object that cannot be reconciled because its spec is wrong.
+pub fn invalid(service: &PostService, fault: &Invalid, now: Timestamp) -> PostServiceStatus {
+    stalled(service, "InvalidSpec", &fault.to_string(), now)
+}
+
+/// The status of a suspended object: nothing but the conditions changes.
+pub fn suspended(service: &PostService, now: Timestamp) -> PostServiceStatus {
+    let previous = service.status.clone().unwrap_or_default();
+    let ready = Finding::new(
+        ConditionType::Ready,
+        Truth::False,
+        "Suspended",
+        "spec.suspend is true: nothing is changed until it is false",
+    );
+    PostServiceStatus {
+        observed_generation: service.metadata.generation,
+        phase: Some("Suspended".into()),
+        conditions: conditions(
+            vec![ready],
+            service.metadata.generation,
+            &previous.conditions,
+            now,
+        ),
+        ..previous
+    }
+}
+
+/// Writes `next` where it differs, and an Event for each condition that changed.
+pub async fn write(
+    service: &PostService,
+    next: PostServiceStatus,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let previous = service.status.clone().unwrap_or_default();
+    if next == previous {
+        return Ok(());
+    }
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    let api = Api::<PostService>::namespaced(ctx.client.clone(), &namespace);
+    let body = json!({
+        "apiVersion": PostService::api_version(&()), "kind": PostService::kind(&()),
+        "metadata": {"name": name, "uid": service.uid()}, "status": next,
+    });
+    let parameters = PatchParams::apply(MANAGER).force();
+    api.patch_status(&name, &parameters, &Patch::Apply(&body))
+        .await
+        .map_err(|source| Error::write::<PostService>(&name, source))?;
+    for condition in changed(&previous.conditions, &next.conditions) {
+        publish(service, condition, ctx).await;
+    }
+    Ok(())
+}
+
+/// What the load balancer's controller wrote into the Service.
+pub fn address(service: Option<&Service>) -> Option<String> {
+    let ingress = service?
+        .status
+        .as_ref()?
+        .load_balancer
+        .as_ref()?
+        .ingress
+        .as_ref()?
+        .first()?;
+    ingress.hostname.clone().or_else(|| ingress.ip.clone())
+}
+
+fn endpoints(pass: &Pass<'_>) -> Vec<Endpoint> {
+    let id = &pass.spec.id;
+    let port = build::service::port(pass.spec);
+    let scheme = if port == 443 { "https" } else { "http" };
+    let cluster = Endpoint {
+        scope: "cluster".into(),
+        url: format!("http://{}.{}.svc:{port}", id.name, id.namespace),
+    };
+    let outside = address(pass.inputs.service.as_deref()).map(|address| Endpoint {
+        scope: "loadBalancer".into(),
+        url: if port == 80 || port == 443 {
+            format!("{scheme}://{address}")
+        } else {
+            format!("{scheme}://{address}:{port}")
+        },
+    });
+    outside.into_iter().chain([cluster]).collect()
+}
+
+/// What is known of a running digest, from the images of the last status.
+fn named(digest: &str, known: &crate::api::v1alpha1::ImageStatus) -> ImageRef {
+    [&known.desired, &known.current, &known.last_good]
+        .into_iter()
+        .flatten()
+        .find(|image| image.digest == digest)
+        .cloned()
+        .unwrap_or_else(|| ImageRef {
+            digest: digest.to_owned(),
+            ..ImageRef::default()
+        })
+}
+
+fn migration(pass: &Pass<'_>) -> Option<MigrationStatus> {
+    let Migration::Job(state) = pass.observed.migration else {
+        return None;
+    };
+    let credentials = pass.credentials.as_ref().ok()?;
+    Some(MigrationStatus {
+        job: pass.job.clone()?,
+        digest: pass.plan.wanted.as_ref()?.digest.to_string(),
+        database: credentials.database.name.clone(),
+        state: match state {
+            JobState::Running => MigrationState::Running,
+            JobState::Complete => MigrationState::Complete,
+            JobState::Failed => MigrationState::Failed,
+        },
+        message: (state == JobState::Failed).then(|| findings::migration_failure(pass)),
+    })
+}
+
+fn database(pass: &Pass<'_>) -> Option<DatabaseStatus> {
+    let credentials = pass.credentials.as_ref().ok()?;
+    let facts = pass.observed.database.as_ref()?.as_ref().ok()?;
+    Some(DatabaseStatus {
+        name: credentials.database.name.clone(),
+        user: credentials.database.user.clone(),
+        schema_version: facts.schema_version.map(|version| version.to_string()),
+        credential_revision: Some(credentials.fingerprint.clone()),
+        rotated_at: None,
+    })
+}
+
+fn conditions(
+    findings: Vec<Finding>,
+    generation: Option<i64>,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    findings
+        .into_iter()
+        .map(|finding| finding.into_condition(generation, previous, now))
+        .collect()
+}
+
+fn changed<'a>(previous: &[Condition], next: &'a [Condition]) -> Vec<&'a Condition> {
+    next.iter()
+        .filter(|condition| {
+            !previous.iter().any(|old| {
+                old.type_ == condition.type_
+                    && old.status == condition.status
+                    && old.reason == condition.reason
+            })
+        })
+        .collect()
+}
+
+async fn publish(service: &PostService, condition: &Condition, ctx: &Context) {
+    let bad = condition.type_ == ConditionType::Stalled.as_str()
+        || condition.status == "False"
+            && ![
+                "Progressing",
+                "Pending",
+                "Running",
+                "NoPods",
+                "Suspended",
+                "Held",
+            ]
+            .contains(&condition.reason.as_str());
+    let event = Event {
+        type_: if bad {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        },
+        reason: condition.reason.clone(),
+        note: Some(condition.message.chars().take(1000).collect()),
+        action: format!("{}{}", condition.type_, condition.status),
+        secondary: None,
+    };
+    if let Err(error) = ctx.recorder.publish(&event, &service.object_ref(&())).await {
+        tracing::warn!(%error, reason = condition.reason, "an Event could not be written");
+    }
+}

@@ -1,0 +1,405 @@
+//! From the raw spec to one that cannot be wrong any more. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource as _, ResourceExt as _};
+
+use super::secrets::AuthKeys;
+use crate::api::RETRY_ANNOTATION;
+use crate::api::v1alpha1::{PostService, PostServiceSpec, Scheme};
+use crate::build::environment;
+use crate::registry::Digest;
+
+/// Time after SIGTERM within which a pod has ended, beyond the drain delay.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
+
+/// A field of the spec that cannot be used as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("spec.{field}: {fault}")]
+pub struct Invalid {
+    /// Path below `spec`.
+    pub field: &'static str,
+    /// What is wrong, and the mend.
+    pub fault: String,
+}
+
+/// Which object is reconciled.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Name of the `PostService` and of most of its children.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// Generation of the spec.
+    pub generation: Option<i64>,
+    /// Makes a child belong to it.
+    pub owner: OwnerReference,
+}
+
+/// How the image is found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// By tag, resolved by the registry.
+    Tag(String),
+    /// As it is.
+    Digest(Digest),
+}
+
+/// A spec that builders and planner can rely on.
+#[derive(Clone, Debug)]
+pub struct Validated {
+    /// Which object this is.
+    pub id: Identity,
+    /// How the image is found.
+    pub selector: Selector,
+    /// Value of the retry annotation: asks for a fresh look and another try.
+    pub retry: Option<String>,
+    /// How often the registry is asked.
+    pub scan_interval: Duration,
+    /// How long a deleted pod goes on serving (crd.md, promise 10).
+    pub drain_delay: Duration,
+    /// `terminationGracePeriodSeconds` of the pods.
+    pub grace_period: Duration,
+    /// Time without progress after which a rollout has failed.
+    pub progress_deadline: Duration,
+    /// Time after which the migration Job has failed.
+    pub migration_timeout: Duration,
+    /// Requests and limits, parsed.
+    pub resources: ResourceRequirements,
+    /// Effective names of the keys in the auth Secret.
+    pub auth_keys: AuthKeys,
+    /// The rest of the spec, whose rules have been checked.
+    pub spec: PostServiceSpec,
+}
+
+/// Checks every rule of the schema again (the stored object may be older than the schema) and
+/// parses what is text.
+pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
+    let raw = &service.spec;
+    refuse_unsupported(raw)?;
+    check_cross_field_rules(raw)?;
+    let deregistration = Duration::from_secs(
+        u64::try_from(raw.service.load_balancer.deregistration_delay_seconds).unwrap_or(0),
+    );
+    let drain_delay = drain_delay(raw, deregistration)?;
+    Ok(Validated {
+        id: identity(service)?,
+        selector: selector(raw)?,
+        retry: service.annotations().get(RETRY_ANNOTATION).cloned(),
+        scan_interval: duration("image.scanInterval", &raw.image.scan_interval)?
+            .max(Duration::from_secs(10)),
+        drain_delay,
+        grace_period: drain_delay + SHUTDOWN_TIME,
+        progress_deadline: duration("rollout.progressDeadline", &raw.rollout.progress_deadline)?,
+        migration_timeout: duration(
+            "database.migrations.timeout",
+            &raw.database.migrations.timeout,
+        )?,
+        resources: resources(raw)?,
+        auth_keys: AuthKeys::of(raw),
+        spec: raw.clone(),
+    })
+}
+
+fn identity(service: &PostService) -> Result<Identity, Invalid> {
+    let missing = || Invalid {
+        field: "",
+        fault: "the object has no uid or namespace".into(),
+    };
+    Ok(Identity {
+        name: service.name_any(),
+        namespace: service.namespace().ok_or_else(missing)?,
+        uid: service.uid().ok_or_else(missing)?,
+        generation: service.metadata.generation,
+        owner: service.controller_owner_ref(&()).ok_or_else(missing)?,
+    })
+}
+
+fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
+    let invalid = |fault: &str| Invalid {
+        field: "image",
+        fault: fault.into(),
+    };
+    match (&raw.image.tag, &raw.image.digest, &raw.image.policy) {
+        (Some(tag), None, None) if tag == "latest" => Err(invalid(
+            "tag latest is refused: use policy.newestPushed with pattern ^latest$",
+        )),
+        (Some(tag), None, None) => Ok(Selector::Tag(tag.clone())),
+        (None, Some(digest), None) => Digest::parse(digest)
+            .map(Selector::Digest)
+            .ok_or_else(|| invalid("digest must be sha256: and 64 hexadecimal digits")),
+        (None, None, Some(_)) => Err(not_yet("image.policy", "give image.tag or image.digest")),
+        _ => Err(invalid("set exactly one of tag, digest and policy")),
+    }
+}
+
+/// Fields of the schema that this version of the operator has no effect for: refusing them is
+/// better than pretending.
+fn refuse_unsupported(raw: &PostServiceSpec) -> Result<(), Invalid> {
+    let adopt = &raw.adopt;
+    let refusals = [
+        (raw.stopped, "stopped", "remove it"),
+        (
+            raw.replicas.is_some(),
+            "replicas",
+            "use autoscaling.minReplicas and maxReplicas",
+        ),
+        (
+            !raw.autoscaling.enabled,
+            "autoscaling.enabled",
+            "leave it true",
+        ),
+        (
+            raw.database.connection.is_some(),
+            "database.connection",
+            "use database.urlSecretRef",
+        ),
+        (
+            raw.database.read_url_secret_ref.is_some(),
+            "database.readUrlSecretRef",
+            "remove it",
+        ),
+        (
+            raw.database.tls.ca_secret_ref.is_some(),
+            "database.tls.caSecretRef",
+            "remove it",
+        ),
+        (
+            adopt.deployment.is_some()
+                || adopt.service.is_some()
+                || adopt.horizontal_pod_autoscaler.is_some(),
+            "adopt",
+            "remove the old objects first, or choose another name",
+        ),
+        (
+            !raw.service.load_balancer.target_group_arn.is_empty(),
+            "service.loadBalancer.targetGroupARN",
+            "remove it",
+        ),
+    ];
+    refusals
+        .into_iter()
+        .find(|(set, _, _)| *set)
+        .map_or(Ok(()), |(_, field, mend)| Err(not_yet(field, mend)))
+}
+
+fn not_yet(field: &'static str, mend: &str) -> Invalid {
+    Invalid {
+        field,
+        fault: format!("not supported by this version of the operator: {mend}"),
+    }
+}
+
+fn check_cross_field_rules(raw: &PostServiceSpec) -> Result<(), Invalid> {
+    let load_balancer = &raw.service.load_balancer;
+    let exposed_plaintext = load_balancer.scheme == Scheme::InternetFacing
+        && load_balancer.tls.certificate_arn.is_none()
+        && !load_balancer.allow_plaintext;
+    let health = &load_balancer.health_check;
+    let unknown_key = raw
+        .auth
+        .secret_ref
+        .keys
+        .keys()
+        .find(|key| !AuthKeys::known(key));
+    let reserved = raw
+        .pod
+        .env
+        .iter()
+        .find(|variable| environment::is_reserved(&variable.name));
+    let rules = [
+        (
+            raw.autoscaling.min_replicas > raw.autoscaling.max_replicas,
+            "autoscaling.minReplicas",
+            "must not exceed maxReplicas".to_owned(),
+        ),
+        (
+            !raw.resources.requests.contains_key("cpu"),
+            "resources.requests.cpu",
+            "is required while autoscaling.enabled is true: utilisation is a share of it".into(),
+        ),
+        (
+            raw.api.default_page_size > raw.api.max_page_size,
+            "api.defaultPageSize",
+            "must not exceed maxPageSize".into(),
+        ),
+        (
+            exposed_plaintext,
+            "service.loadBalancer.scheme",
+            "internet-facing needs tls.certificateArn, or allowPlaintext: true".into(),
+        ),
+        (
+            health.interval_seconds < health.timeout_seconds,
+            "service.loadBalancer.healthCheck.intervalSeconds",
+            "must be at least timeoutSeconds".into(),
+        ),
+        (
+            unknown_key.is_some(),
+            "auth.secretRef.keys",
+            format!(
+                "{} is not a key the service reads",
+                unknown_key.map_or("", String::as_str)
+            ),
+        ),
+        (
+            reserved.is_some(),
+            "pod.env",
+            format!(
+                "{} is set by the operator: use the spec's field for it",
+                reserved.map_or("", |variable| &variable.name)
+            ),
+        ),
+    ];
+    rules
+        .into_iter()
+        .find(|(broken, _, _)| *broken)
+        .map_or(Ok(()), |(_, field, fault)| Err(Invalid { field, fault }))
+}
+
+fn drain_delay(raw: &PostServiceSpec, deregistration: Duration) -> Result<Duration, Invalid> {
+    let load_balanced = raw.service.load_balancer.enabled;
+    let Some(text) = &raw.rollout.drain_delay else {
+        return Ok(if load_balanced {
+            deregistration + Duration::from_secs(15)
+        } else {
+            Duration::from_secs(5)
+        });
+    };
+    let delay = duration("rollout.drainDelay", text)?;
+    if load_balanced && delay < deregistration + Duration::from_secs(10) {
+        return Err(Invalid {
+            field: "rollout.drainDelay",
+            fault: "must be at least service.loadBalancer.deregistrationDelaySeconds + 10s".into(),
+        });
+    }
+    Ok(delay)
+}
+
+fn duration(field: &'static str, text: &str) -> Result<Duration, Invalid> {
+    text.parse::<kube::core::Duration>()
+        .ok()
+        .filter(|parsed| !parsed.is_negative())
+        .map(Duration::from)
+        .ok_or_else(|| Invalid {
+            field,
+            fault: format!("{text:?} is not a duration: write e.g. 90s, 5m or 1h30m"),
+        })
+}
+
+fn resources(raw: &PostServiceSpec) -> Result<ResourceRequirements, Invalid> {
+    let parse = |field: &'static str, quantities: &BTreeMap<String, String>| {
+        quantities
+            .iter()
+            .map(|(name, text)| {
+                is_quantity(text)
+                    .then(|| (name.clone(), Quantity(text.clone())))
+                    .ok_or_else(|| Invalid {
+                        field,
+                        fault: format!(
+                            "{name}: {text:?} is not a quantity: write e.g. 250m or 64Mi"
+                        ),
+                    })
+            })
+            .collect::<Result<BTreeMap<_, _>, _>>()
+    };
+    Ok(ResourceRequirements {
+        requests: Some(parse("resources.requests", &raw.resources.requests)?),
+        limits: Some(parse("resources.limits", &raw.resources.limits)?),
+        claims: None,
+    })
+}
+
+/// A Kubernetes quantity: a decimal number and a suffix (`Quantity` of apimachinery).
+fn is_quantity(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let suffix = &text[digits.len()..];
+    let known = [
+        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
+    ];
+    known.contains(&suffix)
+        && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+        && digits.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(patch: &serde_json::Value) -> PostService {
+        let mut object = json!({
+            "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
+            "metadata": {"name": "post-service", "namespace": "ns", "uid": "u", "generation": 1},
+            "spec": {"image": {
+                "repository": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/p", "tag": "1"}},
+        });
+        merge(&mut object["spec"], patch);
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn merge(into: &mut serde_json::Value, patch: &serde_json::Value) {
+        match (into, patch) {
+            (serde_json::Value::Object(into), serde_json::Value::Object(patch)) => {
+                for (key, value) in patch {
+                    merge(into.entry(key.clone()).or_insert(json!({})), value);
+                }
+            }
+            (into, patch) => *into = patch.clone(),
+        }
+    }
+
+    #[test]
+    fn the_minimal_spec_drains_as_long_as_the_load_balancer_needs() {
+        let valid = spec(&service(&json!({}))).unwrap();
+        assert_eq!(valid.drain_delay, Duration::from_secs(135));
+        assert_eq!(valid.grace_period, Duration::from_secs(165));
+    }
+
+    #[test]
+    fn each_refusal_names_the_field() {
+        let cases = [
+            (json!({"image": {"tag": "latest"}}), "image"),
+            (json!({"image": {"digest": "sha256:00"}}), "image"),
+            (
+                json!({"autoscaling": {"minReplicas": 4}}),
+                "autoscaling.minReplicas",
+            ),
+            (
+                json!({"api": {"defaultPageSize": 51}}),
+                "api.defaultPageSize",
+            ),
+            (
+                json!({"rollout": {"drainDelay": "2m"}}),
+                "rollout.drainDelay",
+            ),
+            (
+                json!({"rollout": {"progressDeadline": "soon"}}),
+                "rollout.progressDeadline",
+            ),
+            (
+                json!({"resources": {"limits": {"cpu": "much"}}}),
+                "resources.limits",
+            ),
+            (
+                json!({"pod": {"env": [{"name": "DATABASE_URL", "value": "x"}]}}),
+                "pod.env",
+            ),
+            (
+                json!({"service": {"loadBalancer": {"scheme": "internet-facing"}}}),
+                "service.loadBalancer.scheme",
+            ),
+            (json!({"adopt": {"service": "old"}}), "adopt"),
+        ];
+        for (patch, field) in cases {
+            let fault = spec(&service(&patch)).expect_err(field);
+            assert_eq!(fault.field, field, "{fault}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Amazon ECR by `DescribeImages`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{Region, SdkConfig};
+use aws_sdk_ecr::Client;
+use aws_sdk_ecr::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
+use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::{Digest, Registry, RegistryError, RegistryImage};
+
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// ECR registries of every account and region, with the default credential chain (environment,
+/// IRSA, EKS Pod Identity). Credentials and clients are loaded at the first use.
+#[derive(Default)]
+pub struct Ecr {
+    clients: Mutex<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    config: Option<SdkConfig>,
+    by_region: HashMap<String, Client>,
+}
+
+impl Ecr {
+    async fn client(&self, region: &str) -> Client {
+        let mut clients = self.clients.lock().await;
+        if let Some(client) = clients.by_region.get(region) {
+            return client.clone();
+        }
+        if clients.config.is_none() {
+            let timeouts = TimeoutConfig::builder()
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(CALL_TIMEOUT)
+                .build();
+            let config = aws_config::from_env()
+                .timeout_config(timeouts)
+                .retry_config(RetryConfig::standard().with_max_attempts(3))
+                .load()
+                .await;
+            clients.config = Some(config);
+        }
+        let base = clients
+            .config
+            .clone()
+            .unwrap_or_else(|| SdkConfig::builder().build());
+        let config = aws_sdk_ecr::config::Builder::from(&base)
+            .region(Region::new(region.to_owned()))
+            .build();
+        let client = Client::from_conf(config);
+        clients.by_region.insert(region.to_owned(), client.clone());
+        client
+    }
+
+    async fn describe(
+        &self,
+        repository: String,
+        tag: String,
+    ) -> Result<RegistryImage, RegistryError> {
+        let Some(address) = Address::parse(&repository) else {
+            return Err(RegistryError::Unsupported { repository });
+        };
+        let image = ImageIdentifier::builder().image_tag(&tag).build();
+        let answer = self
+            .client(&address.region)
+            .await
+            .describe_images()
+            .registry_id(&address.account)
+            .repository_name(&address.name)
+            .image_ids(image)
+            .send()
+            .await
+            .map_err(|error| classify(&error, &repository, &tag))?;
+        answer
+            .image_details()
+            .iter()
+            .find(|image| image.image_tags().contains(&tag))
+            .ok_or_else(|| RegistryError::TagNotFound {
+                repository: repository.clone(),
+                tag: tag.clone(),
+            })
+            .and_then(|image| to_image(image, &repository))
+    }
+}
+
+impl Registry for Ecr {
+    fn resolve(
+        self: Arc<Self>,
+        repository: String,
+        tag: String,
+    ) -> BoxFuture<'static, Result<RegistryImage, RegistryError>> {
+        async move { self.describe(repository, tag).await }.boxed()
+    }
+}
+
+fn to_image(image: &ImageDetail, repository: &str) -> Result<RegistryImage, RegistryError> {
+    let digest = image
+        .image_digest()
+        .and_then(Digest::parse)
+        .ok_or_else(|| RegistryError::Unavailable {
+            repository: repository.to_owned(),
+            detail: "the answer carries no sha256 digest".into(),
+        })?;
+    let pushed_at = image
+        .image_pushed_at()
+        .and_then(|time| Timestamp::from_second(time.secs()).ok());
+    Ok(RegistryImage { digest, pushed_at })
+}
+
+fn classify(error: &SdkError<DescribeImagesError>, repository: &str, tag: &str) -> RegistryError {
+    let repository = repository.to_owned();
+    match error.code() {
+        Some("ImageNotFoundException") => RegistryError::TagNotFound {
+            repository,
+            tag: tag.to_owned(),
+        },
+        Some("RepositoryNotFoundException") => RegistryError::RepositoryNotFound { repository },
+        Some(
+            code @ ("AccessDeniedException"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "ExpiredTokenException"),
+        ) => RegistryError::AccessDenied {
+            repository,
+            detail: code.to_owned(),
+        },
+        _ => RegistryError::Unavailable {
+            repository,
+            detail: DisplayErrorContext(error)
+                .to_string()
+                .chars()
+                .take(300)
+                .collect(),
+        },
+    }
+}
+
+/// `<account>.dkr.ecr.<region>.amazonaws.com[.cn]/<name>`, as the Amazon ECR user guide gives it.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    account: String,
+    region: String,
+    name: String,
+}
+
+impl Address {
+    fn parse(repository: &str) -> Option<Self> {
+        let (host, name) = repository.split_once('/')?;
+        let host = host
+            .strip_suffix(".cn")
+            .unwrap_or(host)
+            .strip_suffix(".amazonaws.com")?;
+        let (account, region) = host
+            .split_once(".dkr.ecr.")
+            .or_else(|| host.split_once(".dkr.ecr-fips."))?;
+        let valid = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        (valid && !region.is_empty() && !region.contains('.') && !name.is_empty()).then(|| Self {
+            account: account.into(),
+            region: region.into(),
+            name: name.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ecr_host_gives_account_region_and_name() {
+        let parsed =
+            Address::parse("123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/post-service");
+        let expected = Address {
+            account: "123456789012".into(),
+            region: "ap-northeast-2".into(),
+            name: "team/post-service".into(),
+        };
+        assert_eq!(parsed, Some(expected));
+    }
+
+    #[test]
+    fn other_hosts_are_no_ecr() {
+        for repository in [
+            "docker.io/library/mysql",
+            "12345.dkr.ecr.eu-west-1.amazonaws.com/x",
+            "123456789012.dkr.ecr.amazonaws.com/x",
+            "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example/x",
+        ] {
+            assert_eq!(Address::parse(repository), None, "{repository}");
+        }
+    }
+}
