@@ -1,2 +1,5 @@
-//! Placeholder.
-fn main() {}
+//! `cargo dev`: see [`dev::cli`].
+
+fn main() -> std::process::ExitCode {
+    dev::cli::main()
+}

@@ -1,0 +1,88 @@
+//! ECR: ministack, the API and the registry behind it in one process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{ACCOUNT, REGION, call, is_exception};
+use crate::network::HOST;
+use crate::paths::{self, Paths};
+use crate::process::{Daemon, Processes};
+
+/// Name of the daemon.
+pub const DAEMON: &str = "ministack";
+/// Its port on the bridge.
+pub const PORT: u16 = 4566;
+
+/// The registry's host name in image names.
+pub fn registry() -> String {
+    format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com")
+}
+
+/// The address that really answers for the registry.
+pub fn address() -> String {
+    format!("{HOST}:{PORT}")
+}
+
+/// Starts it on an address and waits until its registry answers.
+pub async fn start(venv: &Path, processes: &Processes, host: &str, port: u16) -> Result<()> {
+    let daemon = Daemon::new(DAEMON, venv.join("bin/python"))
+        .args(["-m", "ministack"])
+        .env("BIND_HOST", host)
+        .env("GATEWAY_PORT", port.to_string())
+        .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
+        .env("MINISTACK_REGION", REGION)
+        .env("SFTP_ENABLED", "0")
+        .env("IOT_MTLS_ENABLED", "0");
+    processes.ensure(&daemon).await?;
+    let url = format!("http://{host}:{port}/v2/");
+    let probe = async || reqwest::get(&url).await?.error_for_status().map(drop);
+    processes
+        .ready(DAEMON, Duration::from_secs(60), probe)
+        .await
+}
+
+/// Makes a repository unless there is one.
+pub async fn ensure_repository(name: &str) -> Result<()> {
+    let target = "AmazonEC2ContainerRegistry_V20150921.CreateRepository";
+    let endpoint = format!("http://{}", address());
+    match call(&endpoint, "ecr", target, &json!({"repositoryName": name})).await {
+        Err(error) if !is_exception(&error, "RepositoryAlreadyExistsException") => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The digest that a tag has in the registry now.
+pub async fn digest(repository: &str, tag: &str) -> Option<String> {
+    let url = format!("http://{}/v2/{repository}/manifests/{tag}", address());
+    let accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+    let answer = reqwest::Client::new()
+        .head(url)
+        .header("accept", accept)
+        .send()
+        .await
+        .ok()?;
+    let answer = answer.error_for_status().ok()?;
+    Some(
+        answer
+            .headers()
+            .get("docker-content-digest")?
+            .to_str()
+            .ok()?
+            .to_owned(),
+    )
+}
+
+/// Sends containerd's pulls of the registry's real name to the stand-in.
+pub fn redirect_pulls(paths: &Paths) -> Result<()> {
+    let folder = crate::cluster::node::registry_folder(paths).join(registry());
+    paths::write(
+        &folder.join("hosts.toml"),
+        format!(
+            "[host.\"http://{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n",
+            address()
+        ),
+    )
+}

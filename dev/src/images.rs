@@ -1,0 +1,281 @@
+//! Building the images with pipeline/Dockerfile and pushing them under their ECR names.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::aws::ecr;
+use crate::command::Command;
+use crate::paths::{self, Paths};
+use crate::programs::mysql;
+use crate::progress::Step;
+
+/// The base image in pipeline/Dockerfile.
+const BASE: &str = "gcr.io/distroless/cc-debian12:nonroot";
+/// What that image is made of. Registries of images are not needed: it is put together here.
+const BASE_PACKAGES: [&str; 6] = [
+    "libc6",
+    "libgcc-s1",
+    "ca-certificates",
+    "tzdata",
+    "base-files",
+    "netbase",
+];
+/// Parts of those packages that no program in the image opens.
+const BASE_WITHOUT: [&str; 8] = [
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/lintian",
+    "usr/share/bug",
+    "usr/lib/x86_64-linux-gnu/gconv",
+    "usr/share/common-licenses",
+    "usr/sbin",
+    "sbin",
+];
+
+/// One of the two programs that run in pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program(pub &'static str);
+
+/// The service.
+pub const SERVICE: Program = Program("post-service");
+/// The operator.
+pub const OPERATOR: Program = Program("post-operator");
+
+/// A pushed image.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// `<account>.dkr.ecr.<region>.amazonaws.com/<name>`
+    pub repository: String,
+    /// Its tag.
+    pub tag: String,
+    /// The manifest's digest, `sha256:…`
+    pub digest: String,
+}
+
+/// buildah with its storage in the data folder.
+pub fn buildah(paths: &Paths, args: &[&str]) -> Command {
+    let (verb, rest) = args.split_first().unwrap_or((&"", &[]));
+    // Without user namespaces and overlay mounts of its own: works in containers and CI too.
+    let isolation: &[&str] = if *verb == "bud" {
+        &["--isolation", "chroot"]
+    } else {
+        &[]
+    };
+    Command::new("buildah")
+        .args(["--storage-driver", "vfs", "--root"])
+        .arg(paths.data.join("buildah"))
+        .arg("--runroot")
+        .arg(paths.run.join("buildah"))
+        .arg(verb)
+        .args(isolation)
+        .args(rest)
+}
+
+/// Builds both programs in release mode.
+pub async fn compile(paths: &Paths, step: &Step) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo)
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            SERVICE.0,
+            "-p",
+            OPERATOR.0,
+        ])
+        .folder(&paths.checkout)
+        .log(paths.logs().join("build-images.log"))
+        .shown_in(step)
+        .run()
+        .await
+        .map(drop)
+}
+
+/// The image of a compiled program in local storage; built unless it was built from the same
+/// program before. Returns its local name, which contains the hash of what it was made from.
+pub async fn build(paths: &Paths, program: Program, step: &Step) -> Result<String> {
+    let binary = binary(paths, program);
+    let name = format!("localhost/{}:{}", program.0, fingerprint(paths, &binary)?);
+    if is_stored(paths, &name).await {
+        return Ok(name);
+    }
+    ensure_base(paths, step).await?;
+    step.say(format!("building the image of {}", program.0));
+    // The whole checkout is not needed: a small context keeps buildah quick.
+    let context = tempfile::tempdir().context("no temporary folder")?;
+    for one in [SERVICE, OPERATOR] {
+        let target = context.path().join("target/release").join(one.0);
+        std::fs::create_dir_all(target.parent().unwrap_or(&target))?;
+        std::fs::copy(self::binary(paths, one), target)?;
+    }
+    buildah(paths, &["bud", "--quiet", "--pull-never", "--layers=false"])
+        .args([
+            "--build-arg",
+            "BINARIES=prebuilt",
+            "--target",
+            program.0,
+            "--tag",
+            &name,
+            "--file",
+        ])
+        .arg(paths.checkout.join("pipeline/Dockerfile"))
+        .arg(context.path())
+        .log(paths.logs().join("build-images.log"))
+        .run()
+        .await?;
+    Ok(name)
+}
+
+fn binary(paths: &Paths, program: Program) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || paths.checkout.join("target"),
+        |folder| paths.checkout.join(folder),
+    );
+    target.join("release").join(program.0)
+}
+
+fn fingerprint(paths: &Paths, binary: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    for file in [binary, &paths.checkout.join("pipeline/Dockerfile")] {
+        hash.update(
+            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?,
+        );
+    }
+    Ok(hex::encode(&hash.finalize()[..8]))
+}
+
+async fn is_stored(paths: &Paths, name: &str) -> bool {
+    buildah(
+        paths,
+        &[
+            "inspect",
+            "--type",
+            "image",
+            "--format",
+            "{{.FromImage}}",
+            name,
+        ],
+    )
+    .run()
+    .await
+    .is_ok()
+}
+
+/// Pushes a local image as `repository:tag` unless the registry has that very one.
+pub async fn push(paths: &Paths, local: &str, program: Program, tag: &str) -> Result<Image> {
+    ecr::ensure_repository(program.0).await?;
+    let noted = paths
+        .data
+        .join("pushed")
+        .join(local.rsplit(':').next().unwrap_or(local));
+    let repository = format!("{}/{}", ecr::registry(), program.0);
+    let image = |digest: String| Image {
+        repository,
+        tag: tag.to_owned(),
+        digest,
+    };
+    let there = ecr::digest(program.0, tag).await;
+    if let (Some(there), Ok(pushed)) = (there, std::fs::read_to_string(&noted))
+        && there == pushed
+    {
+        return Ok(image(there));
+    }
+    let digest_file = tempfile::NamedTempFile::new().context("no temporary file")?;
+    buildah(
+        paths,
+        &[
+            "push",
+            "--quiet",
+            "--tls-verify=false",
+            "--creds",
+            "AWS:local",
+        ],
+    )
+    .arg("--digestfile")
+    .arg(digest_file.path())
+    .arg(local)
+    .arg(format!("docker://{}/{}:{tag}", ecr::address(), program.0))
+    .log(paths.logs().join("build-images.log"))
+    .run()
+    .await?;
+    let digest = std::fs::read_to_string(digest_file.path())?
+        .trim()
+        .to_owned();
+    paths::write(&noted, &digest)?;
+    Ok(image(digest))
+}
+
+/// Puts the base image together from Debian's packages under its real name.
+async fn ensure_base(paths: &Paths, step: &Step) -> Result<()> {
+    if is_stored(paths, BASE).await {
+        return Ok(());
+    }
+    step.say(format!(
+        "putting the base image {BASE} together from Debian's packages"
+    ));
+    let log = paths.logs().join("build-images.log");
+    let work = tempfile::tempdir().context("no temporary folder")?;
+    let (debs, root) = (work.path().join("debs"), work.path().join("root"));
+    std::fs::create_dir_all(&debs)?;
+    std::fs::create_dir_all(&root)?;
+    // apt-get drops to a user that may not write here; the files are checked all the same.
+    let download = ["download", "-q", "-o", "APT::Sandbox::User=root"];
+    let apt = Command::new("apt-get")
+        .args(download)
+        .args(BASE_PACKAGES)
+        .folder(&debs)
+        .log(&log);
+    apt.run()
+        .await
+        .context("cannot download the base image's packages")?;
+    mysql::unpack(&debs, &root, &log).await?;
+    finish_base(&root)?;
+    let dockerfile = "FROM scratch\nCOPY root /\nUSER 65532:65532\nWORKDIR /home/nonroot\n\
+        ENV PATH=/usr/local/bin:/usr/bin:/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n";
+    std::fs::write(work.path().join("Dockerfile"), dockerfile)?;
+    let context = work.path().to_string_lossy();
+    buildah(paths, &["bud", "--quiet", "--tag", BASE, &context])
+        .log(&log)
+        .run()
+        .await
+        .map(drop)
+}
+
+/// What the packages' own install scripts would do.
+fn finish_base(root: &Path) -> Result<()> {
+    for folder in BASE_WITHOUT {
+        let _ = std::fs::remove_dir_all(root.join(folder));
+    }
+    keep_licences_only(&root.join("usr/share/doc"))?;
+    let mut bundle = String::new();
+    for authority in std::fs::read_dir(root.join("usr/share/ca-certificates/mozilla"))?.flatten() {
+        bundle.push_str(&std::fs::read_to_string(authority.path())?);
+    }
+    paths::write(&root.join("etc/ssl/certs/ca-certificates.crt"), bundle)?;
+    paths::write(
+        &root.join("etc/passwd"),
+        "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n",
+    )?;
+    paths::write(&root.join("etc/group"), "root:x:0:\nnonroot:x:65532:\n")?;
+    paths::write(&root.join("etc/nsswitch.conf"), "hosts: files dns\n")?;
+    std::fs::create_dir_all(root.join("home/nonroot"))?;
+    std::os::unix::fs::chown(root.join("home/nonroot"), Some(65532), Some(65532))?;
+    Ok(())
+}
+
+fn keep_licences_only(doc: &Path) -> Result<()> {
+    for package in std::fs::read_dir(doc)?
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+    {
+        for file in std::fs::read_dir(package.path())?.flatten() {
+            if file.file_name() != "copyright" && file.path().is_file() {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+    }
+    Ok(())
+}

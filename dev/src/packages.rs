@@ -1,0 +1,155 @@
+//! Debian packages that the tool needs: installed by `apt-get` where their program is missing.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{self, Command};
+use crate::paths::Paths;
+use crate::progress::Progress;
+
+/// A package, the file or program that shows its presence, and what it is for.
+struct Package {
+    name: &'static str,
+    shown_by: &'static str,
+    why: &'static str,
+}
+
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "containerd",
+        shown_by: "containerd",
+        why: "runs the pods",
+    },
+    Package {
+        name: "runc",
+        shown_by: "runc",
+        why: "runs the pods' containers",
+    },
+    Package {
+        name: "containernetworking-plugins",
+        shown_by: "/usr/lib/cni/bridge",
+        why: "connects pods to the network",
+    },
+    Package {
+        name: "buildah",
+        shown_by: "buildah",
+        why: "builds and pushes the images",
+    },
+    Package {
+        name: "iptables",
+        shown_by: "iptables",
+        why: "is how Services reach their pods",
+    },
+    Package {
+        name: "iproute2",
+        shown_by: "ip",
+        why: "makes the network bridge",
+    },
+    Package {
+        name: "gcc",
+        shown_by: "cc",
+        why: "links the Rust programs",
+    },
+    Package {
+        name: "libc6-dev",
+        shown_by: "/usr/lib/x86_64-linux-gnu/libc.a",
+        why: "links the Rust programs",
+    },
+    Package {
+        name: "python3",
+        shown_by: "python3",
+        why: "runs the AWS stand-ins",
+    },
+    Package {
+        name: "ca-certificates",
+        shown_by: "/etc/ssl/certs/ca-certificates.crt",
+        why: "trusts the package registries",
+    },
+];
+
+impl Package {
+    fn is_present(&self) -> bool {
+        if self.shown_by.starts_with('/') {
+            Path::new(self.shown_by).exists()
+        } else {
+            command::find(self.shown_by).is_some()
+        }
+    }
+}
+
+/// Installs what is missing, saying what and why.
+pub async fn install(paths: &Paths, progress: &Progress) -> Result<()> {
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| !package.is_present())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    if command::find("apt-get").is_none() {
+        bail!(
+            "please install {}: this machine has no apt-get to do it with",
+            names.join(", ")
+        );
+    }
+    for package in &missing {
+        progress.line(&format!(
+            "needs the Debian package {}: it {}",
+            package.name, package.why
+        ));
+    }
+    let why = format!("installing {} with apt-get", names.join(", "));
+    let log = paths.logs().join("apt-get.log");
+    let apt = |args: &[&str]| {
+        Command::new("apt-get")
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .log(&log)
+    };
+    progress
+        .step("Debian packages", &why, async |step| {
+            apt(&["update", "-q"])
+                .shown_in(&step)
+                .run()
+                .await
+                .context("apt-get update failed")?;
+            // Daemons that packages would start (containerd) are not wanted: ours is started with
+            // its own settings.
+            let policy = StartPolicy::forbid()?;
+            apt(&["install", "-q", "-y", "--no-install-recommends"])
+                .args(&names)
+                .shown_in(&step)
+                .run()
+                .await?;
+            drop(policy);
+            step.say(format!("installed {}", names.join(", ")));
+            Ok(())
+        })
+        .await
+}
+
+/// Keeps `apt-get` from starting services while it exists (Debian's `policy-rc.d`).
+struct StartPolicy(Option<&'static Path>);
+
+impl StartPolicy {
+    fn forbid() -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = Path::new("/usr/sbin/policy-rc.d");
+        if path.exists() {
+            return Ok(Self(None));
+        }
+        std::fs::write(path, "#!/bin/sh\nexit 101\n")?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+        Ok(Self(Some(path)))
+    }
+}
+
+impl Drop for StartPolicy {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
