@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::Settings;
 use crate::controller::{self, Scope};
-use crate::registry::ecr::Ecr;
+use crate::registry::ecr::{self, Ecr};
 use crate::telemetry::{self, LogFormat};
 
 /// Settings of `run`: flag, environment, default and meaning of each.
@@ -61,14 +61,8 @@ pub(super) async fn run(arguments: Run) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "post-operator started"
     );
-    controller::run(
-        client,
-        scope,
-        Arc::new(Ecr::default()),
-        settings,
-        shutdown()?,
-    )
-    .await;
+    let registry = Arc::new(Ecr::new(ecr::config().await));
+    controller::run(client, scope, registry, settings, shutdown()?).await;
     tracing::info!("post-operator ended");
     Ok(())
 }

@@ -6,9 +6,9 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use kube::api::Api;
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
+use kube_runtime::reflector::{self, ObjectRef, Store};
+use kube_runtime::{WatchStreamExt as _, watcher};
 use serde::de::DeserializeOwned;
 
 use super::Scope;

@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
-use kube::runtime::reflector::ObjectRef;
+use kube_runtime::reflector::ObjectRef;
 
 use super::secrets::RawSecrets;
 use super::{Context, Error};

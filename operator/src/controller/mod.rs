@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::Api;
-use kube::runtime::controller::Action;
-use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{self, ObjectRef};
-use kube::runtime::{Config, Controller, WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
+use kube_runtime::controller::Action;
+use kube_runtime::events::{Recorder, Reporter};
+use kube_runtime::reflector::{self, ObjectRef};
+use kube_runtime::{Config, Controller, WatchStreamExt as _, watcher};
 use tokio::sync::mpsc;
 
 use crate::api::v1alpha1::PostService;

@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kube::runtime::reflector::ObjectRef;
+use kube_runtime::reflector::ObjectRef;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::api::v1alpha1::PostService;

@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
 use kube::{Resource as _, ResourceExt as _};
+use kube_runtime::events::{Event, EventType};
 use serde_json::json;
 
 use super::fetch::Inputs;

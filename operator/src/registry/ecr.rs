@@ -1,7 +1,7 @@
 //! Amazon ECR by `DescribeImages`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -14,54 +14,52 @@ use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
-use tokio::sync::Mutex;
 
 use super::{Digest, Registry, RegistryError, RegistryImage};
 
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// ECR registries of every account and region, with the default credential chain (environment,
-/// IRSA, EKS Pod Identity). Credentials and clients are loaded at the first use.
-#[derive(Default)]
-pub struct Ecr {
-    clients: Mutex<Clients>,
+/// The operator's AWS configuration: the default credential chain (environment, IRSA, EKS Pod
+/// Identity), with a time limit and a few attempts for each call.
+pub async fn config() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    aws_config::from_env()
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .load()
+        .await
 }
 
-#[derive(Default)]
-struct Clients {
-    config: Option<SdkConfig>,
-    by_region: HashMap<String, Client>,
+/// ECR registries of every account and region.
+pub struct Ecr {
+    config: SdkConfig,
+    clients: Mutex<HashMap<String, Client>>,
 }
 
 impl Ecr {
-    async fn client(&self, region: &str) -> Client {
-        let mut clients = self.clients.lock().await;
-        if let Some(client) = clients.by_region.get(region) {
-            return client.clone();
+    /// Registries reached by `config`, whose region is replaced by the repository's.
+    pub fn new(config: SdkConfig) -> Self {
+        Self {
+            config,
+            clients: Mutex::default(),
         }
-        if clients.config.is_none() {
-            let timeouts = TimeoutConfig::builder()
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-                .operation_timeout(CALL_TIMEOUT)
-                .build();
-            let config = aws_config::from_env()
-                .timeout_config(timeouts)
-                .retry_config(RetryConfig::standard().with_max_attempts(3))
-                .load()
-                .await;
-            clients.config = Some(config);
-        }
-        let base = clients
-            .config
+    }
+
+    fn client(&self, region: &str) -> Client {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients
+            .entry(region.to_owned())
+            .or_insert_with(|| {
+                let config = aws_sdk_ecr::config::Builder::from(&self.config)
+                    .region(Region::new(region.to_owned()))
+                    .build();
+                Client::from_conf(config)
+            })
             .clone()
-            .unwrap_or_else(|| SdkConfig::builder().build());
-        let config = aws_sdk_ecr::config::Builder::from(&base)
-            .region(Region::new(region.to_owned()))
-            .build();
-        let client = Client::from_conf(config);
-        clients.by_region.insert(region.to_owned(), client.clone());
-        client
     }
 
     async fn describe(
@@ -75,7 +73,6 @@ impl Ecr {
         let image = ImageIdentifier::builder().image_tag(&tag).build();
         let answer = self
             .client(&address.region)
-            .await
             .describe_images()
             .registry_id(&address.account)
             .repository_name(&address.name)

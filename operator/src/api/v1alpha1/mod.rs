@@ -109,7 +109,7 @@ use serde::{Deserialize, Serialize};
         "resources.requests.cpu is required while autoscaling.enabled is true: utilisation is a share of it"
     ),
     rule(
-        "!has(self.rollout.drainDelay) || !self.service.loadBalancer.enabled || duration(self.rollout.drainDelay) >= duration(string(self.service.loadBalancer.deregistrationDelaySeconds + 10) + 's')",
+        "!has(self.rollout.drainDelay) || !self.service.loadBalancer.enabled || duration(self.rollout.drainDelay).getSeconds() >= self.service.loadBalancer.deregistrationDelaySeconds + 10",
         "rollout.drainDelay must be at least service.loadBalancer.deregistrationDelaySeconds + 10s"
     )
 ]))]
