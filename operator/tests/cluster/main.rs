@@ -1,0 +1,10 @@
+//! The operator against a real API server, MySQL and ECR API: `cargo dev test operator`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod crd;
+mod reconcile;
+mod world;
