@@ -10,8 +10,8 @@ use crate::{
     board::{Board, Clock, SystemClock},
     config::{Config, Tokens},
     http::{self, App},
-    server, shutdown,
-    shutdown::Readiness,
+    server,
+    shutdown::{Readiness, Signals},
     store::{self, MigrateError, Schema, Store},
     telemetry,
 };
@@ -43,6 +43,9 @@ pub enum ServeError {
         /// What happened.
         source: io::Error,
     },
+    /// An address that was listened on, but cannot be told.
+    #[error("cannot tell the address listened on: {0}")]
+    Address(#[source] io::Error),
     /// The development issuer.
     #[error(transparent)]
     DevelopmentKey(#[from] KeyError),
@@ -59,9 +62,11 @@ pub enum ServeError {
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<(), ServeError> {
+    let mut signals = Signals::install().map_err(ServeError::Signals)?;
     let metrics = telemetry::metrics()?;
     let api_listener = listen("LISTEN_ADDRESS", config.listen).await?;
     let metrics_listener = listen("METRICS_ADDRESS", config.metrics).await?;
+    let addresses = Addresses::of(&api_listener, &metrics_listener).map_err(ServeError::Address)?;
     let store = open_store(&config).await?;
     let (authenticator, token) = authenticator(&config.tokens)?;
     let readiness = Readiness::default();
@@ -92,9 +97,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         router,
         stop.clone().cancelled_owned(),
     ));
-    announce(&config, token.as_deref());
+    announce(&addresses, &config, token.as_deref());
 
-    let signal = shutdown::requested().await.map_err(ServeError::Signals)?;
+    let signal = signals.received().await;
     tracing::info!(signal, "draining");
     readiness.drain();
     stop.cancel();
@@ -195,18 +200,34 @@ fn metrics_router(
     Router::new().route("/metrics", get(render))
 }
 
+/// Where the service really is: a port of 0 was replaced by a free one.
+struct Addresses {
+    api: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Addresses {
+    fn of(api: &TcpListener, metrics: &TcpListener) -> io::Result<Self> {
+        Ok(Self {
+            api: api.local_addr()?,
+            metrics: metrics.local_addr()?,
+        })
+    }
+}
+
 /// Says where the service is; with the development issuer, also how to use it.
-fn announce(config: &Config, token: Option<&str>) {
-    let (listen, database) = (config.listen, &config.database);
-    tracing::info!(%listen, metrics = %config.metrics, %database, "serving");
+fn announce(addresses: &Addresses, config: &Config, token: Option<&str>) {
+    let Addresses { api, metrics } = addresses;
+    let database = &config.database;
+    tracing::info!(%api, %metrics, %database, "serving");
     let Some(token) = token else { return };
     println!(
-        "\nPost Service at http://{listen}  (docs: http://{listen}/api/docs)\n\
+        "\nPost Service at http://{api}  (docs: http://{api}/api/docs)\n\
          Posts are kept in {database}\n\n\
          !! DEVELOPMENT TOKENS: no Cognito is configured, so this process signs its own tokens.\n\
          !! Anybody on this machine can make one. Never use this for real posts.\n\n\
          Create a post:\n\n\
-         curl -X POST http://{listen}/api/v1/posts -H 'Content-Type: application/json' \\\n  \
+         curl -X POST http://{api}/api/v1/posts -H 'Content-Type: application/json' \\\n  \
          -H 'Authorization: Bearer {token}' \\\n  \
          -d '{{\"title\": \"Hello\", \"content\": \"First post\", \"category\": \"자유\"}}'\n"
     );

@@ -3,7 +3,7 @@
 use crate::{config::LogFormat, store::Store};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
-    io,
+    io::{self, IsTerminal},
     sync::{Arc, OnceLock},
 };
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
@@ -18,7 +18,8 @@ pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), ParseError> 
     let filter = EnvFilter::try_new(filter)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     // A second start (in tests) changes nothing.
     let _ = match format {
         LogFormat::Json => lines

@@ -9,7 +9,7 @@ use aws_lc_rs::{
     rsa::{KeyPair, KeySize},
     signature::KeyPair as _,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, jwk::Jwk};
 use serde::Serialize;
 use std::{fs, io, io::Write, path::Path};
 use thiserror::Error;
@@ -86,15 +86,25 @@ impl SigningKey {
         )
     }
 
+    /// The public half as a JSON Web Key, for an endpoint that publishes it.
+    pub fn public_jwk(&self) -> Result<Jwk, KeyError> {
+        let mut jwk = Jwk::from_encoding_key(&self.private_half()?, Algorithm::RS256)
+            .map_err(|_| KeyError::Crypto)?;
+        jwk.common.key_id = Some(self.kid.clone());
+        Ok(jwk)
+    }
+
+    fn private_half(&self) -> Result<EncodingKey, KeyError> {
+        EncodingKey::from_rsa_pem(self.pem.as_bytes()).map_err(|_| KeyError::Unreadable)
+    }
+
     /// A token with these claims.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, KeyError> {
         let header = Header {
             kid: Some(self.kid.clone()),
             ..Header::new(Algorithm::RS256)
         };
-        let key =
-            EncodingKey::from_rsa_pem(self.pem.as_bytes()).map_err(|_| KeyError::Unreadable)?;
-        jsonwebtoken::encode(&header, claims, &key).map_err(|_| KeyError::Crypto)
+        jsonwebtoken::encode(&header, claims, &self.private_half()?).map_err(|_| KeyError::Crypto)
     }
 
     /// A token for [`USER`], good for 30 days from `now` (seconds since 1970).

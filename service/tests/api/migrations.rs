@@ -1,0 +1,122 @@
+//! Migrating databases.
+
+use crate::kit::database::Database;
+use post_service::store::{self, MigrateError, Migrated, Schema};
+
+/// A test on an unmigrated database of each kind.
+macro_rules! on_empty_databases {
+    (async fn $name:ident($database:ident) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn test($database: &Database) $body
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                test(&Database::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_mysql() {
+                if let Some(database) = Database::mysql().await {
+                    test(&database).await;
+                }
+            }
+        }
+    };
+}
+
+async fn migrate(database: &Database) -> Migrated {
+    store::migrate(&database.url())
+        .await
+        .expect("the migrations apply")
+}
+
+on_empty_databases! {
+    async fn a_second_run_has_nothing_to_do(database) {
+        let first = migrate(database).await;
+        assert_eq!(first.applied[0], "0001 create categories");
+        assert_eq!(first.applied.len(), usize::try_from(first.version).expect("a count"));
+        let second = migrate(database).await;
+        assert_eq!(second, Migrated { applied: vec![], version: first.version });
+    }
+}
+
+on_empty_databases! {
+    async fn every_migration_may_run_twice(database) {
+        let first = migrate(database).await;
+        database.execute("INSERT INTO post_totals (scope, visible) VALUES ('x', 7)").await;
+        database.execute("UPDATE post_numbers SET last = 7").await;
+        database.execute("DELETE FROM _sqlx_migrations").await;
+        assert_eq!(migrate(database).await, first);
+    }
+}
+
+on_empty_databases! {
+    async fn a_later_schema_is_left_alone(database) {
+        migrate(database).await;
+        database.execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'from the future', TRUE, '', 0)",
+        ).await;
+        let again = migrate(database).await;
+        assert_eq!((again.applied.len(), again.version), (0, 9999));
+        let store = store::open(&database.url(), 1).await.expect("a store");
+        assert_eq!(store.check_schema().await.expect("a schema"), Schema::Current);
+        store.close().await;
+    }
+}
+
+on_empty_databases! {
+    async fn somebody_elses_tables_are_not_touched(database) {
+        database.execute("CREATE TABLE posts (id INTEGER)").await;
+        let refused = store::migrate(&database.url()).await.expect_err("a refusal");
+        assert!(matches!(&refused, MigrateError::Foreign { table, .. } if table == "posts"));
+        assert!(!refused.is_temporary());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_killed_is_resumed_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    migrate(&database).await;
+    // What a run leaves that dies in the middle of the last statement.
+    database
+        .execute("UPDATE _sqlx_migrations SET success = FALSE WHERE version = 7")
+        .await;
+    assert_eq!(migrate(&database).await.applied, ["0007 start post totals"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_at_once_apply_each_migration_once_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let (one, two) = tokio::join!(migrate(&database), migrate(&database));
+    assert_eq!(one.applied.len() + two.applied.len(), 7);
+    assert_eq!(one.version, two.version);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmigrated_schema_is_seen_to_be_behind_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let store = store::open(&database.url(), 1).await.expect("a store");
+    let schema = store.check_schema().await.expect("a schema");
+    assert_eq!(
+        schema,
+        Schema::Behind {
+            applied: 0,
+            wanted: 7
+        }
+    );
+    migrate(&database).await;
+    assert_eq!(
+        store.check_schema().await.expect("a schema"),
+        Schema::Current
+    );
+    store.close().await;
+}
