@@ -20,7 +20,7 @@ use url::Url;
 /// What can be set, by flag or environment.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Database: mysql://, mysql+pymysql:// or sqlite://FILE [default: a SQLite file in the user's
+    /// Database, by a URL of mysql, mysql+pymysql or sqlite [default: a SQLite file in the user's
     /// data folder]
     #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
@@ -238,13 +238,11 @@ pub enum Tokens {
 impl Settings {
     /// The database alone, for `migrate`.
     pub fn database(&self) -> Result<DatabaseUrl, ConfigError> {
-        match &self.database_url {
-            Some(url) => Ok(url.expose_secret().parse()?),
-            None => {
-                let file = data_folder(|name| std::env::var_os(name))?.join("post-service.db");
-                Ok(format!("sqlite://{}", file.display()).parse()?)
-            }
+        if let Some(url) = &self.database_url {
+            return Ok(url.expose_secret().parse()?);
         }
+        let file = data_folder(|name| std::env::var_os(name))?.join("post-service.db");
+        Ok(format!("sqlite://{}", file.display()).parse()?)
     }
 
     /// Everything `serve` needs, or the first thing that is wrong.

@@ -8,7 +8,7 @@ use post_service::{
 };
 use std::process::ExitCode;
 
-/// EX_TEMPFAIL of sysexits.h: the same run may succeed later.
+/// `EX_TEMPFAIL` of sysexits.h: the same run may succeed later.
 const TEMPORARY_FAILURE: u8 = 75;
 /// A wrong argument or environment variable, as clap and most tools have it.
 const USAGE: u8 = 2;

@@ -78,7 +78,6 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     };
 
     let stop = CancellationToken::new();
-    let watch = tokio::spawn(watch_schema(Arc::clone(&store), readiness.clone()));
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -98,6 +97,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         stop.clone().cancelled_owned(),
     ));
     announce(&addresses, &config, token.as_deref());
+    let watch = tokio::spawn(watch_schema(Arc::clone(&store), readiness.clone()));
 
     let signal = signals.received().await;
     tracing::info!(signal, "draining");
@@ -173,7 +173,7 @@ async fn watch_schema(store: Arc<dyn Store>, readiness: Readiness) {
         let problem = match store.check_schema().await {
             Ok(Schema::Current) => {
                 readiness.schema_is_good();
-                tracing::info!("ready");
+                tracing::info!("ready to serve");
                 return;
             }
             Ok(Schema::Behind { applied, wanted }) => format!(

@@ -146,9 +146,11 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
 /// Whether the connection that reported this is of no further use.
 pub(super) fn is_connection_lost(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => true,
-        // What sqlx makes of a connection cut in the middle of a packet.
-        sqlx::Error::Protocol(_) => true,
+        // The last is what sqlx makes of a connection cut in the middle of a packet.
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
         _ => mysql_code(error).is_some_and(|code| {
             // Server shutdown, killed connection; read-only after a failover (1290, 1792, 1836):
             // the address now leads to another server.

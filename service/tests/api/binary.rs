@@ -17,7 +17,7 @@ async fn with_no_setting_but_a_home_it_serves_and_prints_a_line_that_creates_a_p
     let home = tempfile::tempdir().expect("a folder");
     let home_path = home.path().to_str().expect("UTF-8");
     let mut served = Served::start(&[("HOME", home_path)]).await;
-    served.log_line("ready").await;
+    served.log_line("ready to serve").await;
     let (printed, token) = served.development_token().await;
     assert!(
         printed.contains("DEVELOPMENT TOKENS") && printed.contains("/api/docs"),
@@ -52,7 +52,7 @@ async fn with_no_setting_but_a_home_it_serves_and_prints_a_line_that_creates_a_p
 async fn a_signal_lets_requests_in_flight_finish() {
     let home = tempfile::tempdir().expect("a folder");
     let mut served = Served::start(&[("HOME", home.path().to_str().expect("UTF-8"))]).await;
-    served.log_line("ready").await;
+    served.log_line("ready to serve").await;
     let (_, token) = served.development_token().await;
     let body = json!({"title": "t", "content": "c", "category": "k"}).to_string();
     let head = format!(
@@ -87,7 +87,7 @@ async fn a_signal_lets_requests_in_flight_finish() {
 async fn healthcheck_tells_whether_the_service_is_ready() {
     let home = tempfile::tempdir().expect("a folder");
     let mut served = Served::start(&[("HOME", home.path().to_str().expect("UTF-8"))]).await;
-    served.log_line("ready").await;
+    served.log_line("ready to serve").await;
     let api = served.api.clone();
     let listen = [("LISTEN_ADDRESS", api.as_str())];
     assert_eq!(run(&["healthcheck"], &listen).await.0, 0);
@@ -101,7 +101,7 @@ async fn healthcheck_tells_whether_the_service_is_ready() {
 async fn metrics_have_a_port_of_their_own() {
     let home = tempfile::tempdir().expect("a folder");
     let mut served = Served::start(&[("HOME", home.path().to_str().expect("UTF-8"))]).await;
-    served.log_line("ready").await;
+    served.log_line("ready to serve").await;
     let get = async |address: &str, path: &str| {
         let answer = served
             .client
@@ -220,7 +220,7 @@ async fn serve_waits_for_the_schema_that_migrate_makes_on_mysql() {
     let (code, out, error) = run(&["migrate"], &[("DATABASE_URL", &url)]).await;
     assert_eq!(code, 0, "{error}");
     assert!(out.starts_with("applied 0001 create categories\n"), "{out}");
-    served.log_line("ready").await;
+    served.log_line("ready to serve").await;
     let readyz = served
         .client
         .get(&readyz)

@@ -5,6 +5,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde_json::Value;
 use std::{collections::HashMap, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -75,13 +76,14 @@ impl Served {
             client,
         };
         let line = served.log_line("serving").await;
-        served.api = line["api"].as_str().expect("an address").to_owned();
-        served.metrics = line["metrics"].as_str().expect("an address").to_owned();
+        let address = |value: &Value| value.as_str().expect("an address").to_owned();
+        served.api = address(&line["api"]);
+        served.metrics = address(&line["metrics"]);
         served
     }
 
     /// The next log line with this message.
-    pub async fn log_line(&mut self, message: &str) -> serde_json::Value {
+    pub async fn log_line(&mut self, message: &str) -> Value {
         let found = async {
             loop {
                 let line = self
@@ -90,7 +92,7 @@ impl Served {
                     .await
                     .expect("UTF-8")
                     .expect("another line");
-                let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+                let line: Value = serde_json::from_str(&line).expect("JSON");
                 if line["message"]
                     .as_str()
                     .is_some_and(|text| text.contains(message))
