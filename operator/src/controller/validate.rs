@@ -10,7 +10,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::secrets::AuthKeys;
 use crate::api::RETRY_ANNOTATION;
-use crate::api::v1alpha1::{PostService, PostServiceSpec, Scheme};
+use crate::api::v1alpha1::{PostService, PostServiceSpec, Scheme, TlsMode};
 use crate::build::environment;
 use crate::registry::Digest;
 
@@ -164,6 +164,11 @@ fn refuse_unsupported(raw: &PostServiceSpec) -> Result<(), Invalid> {
             raw.database.read_url_secret_ref.is_some(),
             "database.readUrlSecretRef",
             "remove it",
+        ),
+        (
+            raw.database.tls.mode != TlsMode::Preferred,
+            "database.tls.mode",
+            "leave it Preferred, or write ?ssl-mode=REQUIRED into the URL",
         ),
         (
             raw.database.tls.ca_secret_ref.is_some(),
