@@ -4,7 +4,7 @@
 //! database, e.g. `mysql://root@127.0.0.1:3306`): each test makes a database of its own and drops
 //! it.
 
-#![expect(clippy::expect_used, reason = "a test ends where its arrangements fail")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may fail")]
 
 #[macro_use]
 mod kit;

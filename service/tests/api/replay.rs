@@ -16,7 +16,8 @@ const RUN: &str = "r4711";
 
 #[derive(Debug, Deserialize)]
 struct Case {
-    case: String,
+    #[serde(rename = "case")]
+    name: String,
     method: String,
     path: String,
     #[serde(default)]
@@ -141,7 +142,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn the_tables_name_recorded_cases_once_each() {
     let cases = cases();
-    let recorded: BTreeSet<_> = cases.iter().map(|case| case.case.as_str()).collect();
+    let recorded: BTreeSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
     assert_eq!((cases.len(), recorded.len()), (84, 84));
     let changed = changed();
     let tables = changed.iter().map(|(case, ..)| *case).chain(
@@ -169,10 +170,10 @@ on_every_database! {
             changed().into_iter().map(|(case, status, json)| (case, (status, json))).collect();
         let mut post = String::new();
         for case in cases() {
-            let name = case.case.as_str();
+            let name = case.name.as_str();
             let answer = send(service, &case, &post).await;
             if name == "create" {
-                post = answer.json["data"]["id"].as_str().expect("an id").to_owned();
+                answer.json["data"]["id"].as_str().expect("an id").clone_into(&mut post);
             }
             if WAITING_FOR_ENDPOINT.contains(&name) {
                 let routed = answer.json["error"]["name"].is_null();
@@ -256,7 +257,7 @@ fn authorization(name: &str) -> String {
 
 /// The answer must be as recorded; it may hold more.
 fn check(case: &Case, answer: &Answer) {
-    let name = case.case.as_str();
+    let name = case.name.as_str();
     assert_eq!(
         answer.status.as_u16(),
         case.status,
@@ -369,10 +370,10 @@ fn check_cors(case: &Case, answer: &Answer) {
         assert!(
             members(expected).is_subset(&members(found)),
             "{}: {name}: {found}",
-            case.case
+            case.name
         );
     }
-    if case.case == "preflight bad origin" {
+    if case.name == "preflight bad origin" {
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.header("access-control-allow-origin"), "");
     }

@@ -57,6 +57,28 @@ impl Database {
             Self::MySql { server, name } => execute(&format!("{server}/{name}"), sql).await,
         }
     }
+
+    /// Kills every connection to it (MySQL only) and tells how many there were.
+    pub async fn kill_connections(&self) -> usize {
+        let Self::MySql { server, name } = self else {
+            return 0;
+        };
+        let mut connection = MySqlConnection::connect(server)
+            .await
+            .expect("a connection");
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?",
+        )
+        .bind(name)
+        .fetch_all(&mut connection)
+        .await
+        .expect("the connections");
+        for id in &ids {
+            // It may have ended by itself.
+            let _ = connection.execute(format!("KILL {id}").as_str()).await;
+        }
+        ids.len()
+    }
 }
 
 async fn execute(url: &str, sql: &str) {

@@ -139,6 +139,11 @@ impl Service {
         .await
     }
 
+    /// The service's database.
+    pub fn database(&self) -> &Database {
+        self.database.as_ref().expect("a database")
+    }
+
     /// Runs a statement in the service's database, behind its back.
     pub async fn execute(&self, sql: &str) {
         self.database
