@@ -83,7 +83,8 @@ pub async fn stop_all(paths: &Paths) -> Result<()> {
     end_strays(&processes, &late).await?;
     stop_each(&processes, late).await?;
     unmount_below(&[&paths.run, &paths.data])?;
-    remove_pod_links().await?;
+    remove_pod_cables().await?;
+    remove_foreign_files()?;
     iptables::clean().await?;
     network::down(&paths.run).await?;
     delete(&paths.run)
@@ -140,8 +141,8 @@ fn unmount_below(folders: &[&Path]) -> Result<()> {
     }
 }
 
-/// Removes the ends of pods' network cables and the kubelet's links to their logs.
-async fn remove_pod_links() -> Result<()> {
+/// Removes the ends of pods' network cables.
+async fn remove_pod_cables() -> Result<()> {
     let ports = Path::new("/sys/class/net")
         .join(network::BRIDGE)
         .join("brif");
@@ -154,19 +155,49 @@ async fn remove_pod_links() -> Result<()> {
             .run()
             .await;
     }
-    for link in std::fs::read_dir("/var/log/containers")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let dangling = std::fs::read_link(link.path()).is_ok_and(|target| {
-            target
-                .components()
-                .any(|part| part.as_os_str() == "post-service-dev")
-        });
-        if dangling {
-            std::fs::remove_file(link.path())?;
+    Ok(())
+}
+
+/// Folders outside ours that containerd, the kubelet and the CNI plugins insist on; they go if
+/// nothing else is in them.
+const FOREIGN_FOLDERS: [&str; 10] = [
+    "/var/lib/kubelet/device-plugins",
+    "/var/lib/kubelet",
+    "/run/containerd/s",
+    "/run/containerd/fifo",
+    "/run/containerd/runc/k8s.io",
+    "/run/containerd/runc",
+    "/run/containerd",
+    "/var/lib/cni/results",
+    "/var/lib/cni",
+    "/var/log/containers",
+];
+
+/// Removes the few files of ours in those folders, then the folders that are empty.
+fn remove_foreign_files() -> Result<()> {
+    let ours = |path: &Path| {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        match path.parent().and_then(Path::to_str) {
+            Some("/var/lib/cni/results") => name.starts_with("post-service-dev-"),
+            Some("/var/lib/kubelet/device-plugins") => name.starts_with("kubelet"),
+            Some("/var/log/containers") => std::fs::read_link(path)
+                .is_ok_and(|target| target.iter().any(|part| part == "post-service-dev")),
+            _ => false,
         }
+    };
+    for folder in FOREIGN_FOLDERS {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if ours(&entry.path()) {
+                std::fs::remove_file(entry.path())
+                    .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+            }
+        }
+        // Fails where something of somebody else is in it, as it should.
+        let _ = std::fs::remove_dir(folder);
     }
     Ok(())
 }

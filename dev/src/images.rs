@@ -99,6 +99,7 @@ pub async fn compile(paths: &Paths, step: &Step) -> Result<()> {
 pub async fn build(paths: &Paths, program: Program, step: &Step) -> Result<String> {
     let binary = binary(paths, program);
     let name = format!("localhost/{}:{}", program.0, fingerprint(paths, &binary)?);
+    paths::write(&latest(paths, program), &name)?;
     if is_stored(paths, &name).await {
         return Ok(name);
     }
@@ -127,6 +128,74 @@ pub async fn build(paths: &Paths, program: Program, step: &Step) -> Result<Strin
         .run()
         .await?;
     Ok(name)
+}
+
+/// The file with the local name of the image that was built last.
+fn latest(paths: &Paths, program: Program) -> PathBuf {
+    paths.data.join("images").join(program.0)
+}
+
+/// Pushes the image that `up` built under another tag, with a digest of its own.
+pub async fn push_variant(paths: &Paths, program: Program, tag: &str) -> Result<Image> {
+    let base = std::fs::read_to_string(latest(paths, program))
+        .with_context(|| format!("the image of {} was never built", program.0))?;
+    let local = format!("localhost/{}-variant:{tag}", program.0);
+    build_inline(
+        paths,
+        &format!("FROM {base}\nLABEL variant={tag}\n"),
+        None,
+        &local,
+    )
+    .await?;
+    push(paths, &local, program, tag).await
+}
+
+/// An image with busybox, for pods that look around in the cluster.
+pub async fn push_tools(paths: &Paths) -> Result<Image> {
+    let local = "localhost/tools:1";
+    if !is_stored(paths, local).await {
+        let log = paths.logs().join("build-images.log");
+        let work = tempfile::tempdir().context("no temporary folder")?;
+        let (debs, root) = (work.path().join("debs"), work.path().join("root"));
+        download(&["busybox-static"], &debs, &log).await?;
+        std::fs::create_dir_all(&root)?;
+        mysql::unpack(&debs, &root, &log).await?;
+        let dockerfile = "FROM scratch\nCOPY root/bin/busybox /bin/busybox\nCOPY root/bin/busybox /bin/sh\nUSER 65532:65532\n";
+        build_inline(paths, dockerfile, Some(work.path()), local).await?;
+    }
+    push(paths, local, Program("tools"), "1").await
+}
+
+async fn build_inline(
+    paths: &Paths,
+    dockerfile: &str,
+    context: Option<&Path>,
+    tag: &str,
+) -> Result<()> {
+    let empty = tempfile::tempdir().context("no temporary folder")?;
+    let context = context.unwrap_or(empty.path());
+    std::fs::write(context.join("Dockerfile"), dockerfile)?;
+    buildah(paths, &["bud", "--quiet", "--pull-never", "--tag", tag])
+        .arg(context)
+        .log(paths.logs().join("build-images.log"))
+        .run()
+        .await
+        .map(drop)
+}
+
+/// Downloads Debian packages of this machine's release.
+async fn download(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    // apt-get would drop to a user that may not write here; signatures are checked all the same.
+    let apt = Command::new("apt-get")
+        .args(["download", "-q", "-o", "APT::Sandbox::User=root"])
+        .args(packages)
+        .folder(folder)
+        .log(log);
+    apt.run()
+        .await
+        .map(drop)
+        .context("cannot download Debian packages")
 }
 
 fn binary(paths: &Paths, program: Program) -> PathBuf {
@@ -219,29 +288,13 @@ async fn ensure_base(paths: &Paths, step: &Step) -> Result<()> {
     let log = paths.logs().join("build-images.log");
     let work = tempfile::tempdir().context("no temporary folder")?;
     let (debs, root) = (work.path().join("debs"), work.path().join("root"));
-    std::fs::create_dir_all(&debs)?;
     std::fs::create_dir_all(&root)?;
-    // apt-get drops to a user that may not write here; the files are checked all the same.
-    let download = ["download", "-q", "-o", "APT::Sandbox::User=root"];
-    let apt = Command::new("apt-get")
-        .args(download)
-        .args(BASE_PACKAGES)
-        .folder(&debs)
-        .log(&log);
-    apt.run()
-        .await
-        .context("cannot download the base image's packages")?;
+    download(&BASE_PACKAGES, &debs, &log).await?;
     mysql::unpack(&debs, &root, &log).await?;
     finish_base(&root)?;
     let dockerfile = "FROM scratch\nCOPY root /\nUSER 65532:65532\nWORKDIR /home/nonroot\n\
         ENV PATH=/usr/local/bin:/usr/bin:/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n";
-    std::fs::write(work.path().join("Dockerfile"), dockerfile)?;
-    let context = work.path().to_string_lossy();
-    buildah(paths, &["bud", "--quiet", "--tag", BASE, &context])
-        .log(&log)
-        .run()
-        .await
-        .map(drop)
+    build_inline(paths, dockerfile, Some(work.path()), BASE).await
 }
 
 /// What the packages' own install scripts would do.

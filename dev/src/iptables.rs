@@ -1,6 +1,7 @@
 //! Removing the chains that kube-proxy, the kubelet and the CNI plugins leave behind.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anyhow::Result;
 
@@ -39,15 +40,15 @@ pub fn removal_script(save: &str) -> String {
     }
     let mut script = String::new();
     for (table, (rules, chains)) in tables {
-        script.push_str(&format!("*{table}\n"));
+        let _ = writeln!(script, "*{table}");
         for chain in &chains {
-            script.push_str(&format!("-F {chain}\n"));
+            let _ = writeln!(script, "-F {chain}");
         }
         for rule in rules {
-            script.push_str(&format!("{rule}\n"));
+            let _ = writeln!(script, "{rule}");
         }
         for chain in chains {
-            script.push_str(&format!("-X {chain}\n"));
+            let _ = writeln!(script, "-X {chain}");
         }
         script.push_str("COMMIT\n");
     }

@@ -1,1 +1,119 @@
-//! Kit
+//! What end-to-end tests need of the local cluster.
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DynamicObject, ListParams};
+
+use crate::command::Command;
+use crate::images::{self, Image};
+use crate::install::{self, ready::Condition};
+use crate::paths::Paths;
+use crate::programs::go;
+use crate::status::Status;
+use crate::{aws::cognito, cluster, up};
+
+pub use crate::wait::until;
+
+/// Environment variable that makes a missing cluster a failure; `cargo dev test` sets it.
+pub const REQUIRED: &str = "TEST_CLUSTER_REQUIRED";
+
+/// Access to the running local cluster.
+pub struct Kit {
+    /// A client with the administrator's rights.
+    pub client: kube::Client,
+    paths: Paths,
+}
+
+impl std::fmt::Debug for Kit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kit")
+            .field("paths", &self.paths)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Kit {
+    /// The running cluster. Without one: `None`, and a line on standard error, unless the
+    /// environment says that there must be one.
+    pub async fn connect() -> Result<Option<Self>> {
+        let paths = Paths::find()?;
+        if !up::is_running(&paths) {
+            anyhow::ensure!(
+                std::env::var_os(REQUIRED).is_none(),
+                "the local cluster does not run"
+            );
+            eprintln!("skipped: needs the local cluster; run `cargo dev up` first");
+            return Ok(None);
+        }
+        let client = cluster::kubeconfig::client(&paths.kubeconfig()).await?;
+        Ok(Some(Self { client, paths }))
+    }
+
+    /// Addresses and a fresh token.
+    pub async fn status(&self) -> Status {
+        Status::read(&self.paths).await
+    }
+
+    /// The base URL of the example's API.
+    pub async fn api_url(&self) -> Result<String> {
+        crate::status::api_url(&self.client)
+            .await
+            .context("the service has no node port")
+    }
+
+    /// A fresh id token of the named user, who is made if need be.
+    pub async fn token_of(&self, user: &str) -> Result<String> {
+        let pool = cognito::find().await?.context("no user pool")?;
+        let password = "Aa1!-only-for-tests";
+        cognito::ensure_user(&pool, user, password).await?;
+        cognito::token_of(&pool, user, password).await
+    }
+
+    /// Runs kubectl; returns its standard output.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let kubectl = Command::new(go::kubectl(&self.paths)?).args(args);
+        kubectl
+            .env("KUBECONFIG", self.paths.kubeconfig())
+            .run()
+            .await
+    }
+
+    /// Server-side-applies YAML.
+    pub async fn apply(&self, yaml: &str) -> Result<()> {
+        cluster::manifests::apply(&self.client, yaml).await
+    }
+
+    /// The `PostService`s of a namespace.
+    pub fn post_services(&self, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &install::post_service())
+    }
+
+    /// A condition of a `PostService`, if it has that one.
+    pub async fn condition(
+        &self,
+        namespace: &str,
+        name: &str,
+        kind: &str,
+    ) -> Result<Option<Condition>> {
+        let object = self.post_services(namespace).get(name).await?;
+        Ok(install::ready::conditions(&object)
+            .into_iter()
+            .find(|c| c.kind == kind))
+    }
+
+    /// The pods of a namespace.
+    pub async fn pods(&self, namespace: &str) -> Result<Vec<Pod>> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        Ok(pods.list(&ListParams::default()).await?.items)
+    }
+
+    /// Pushes the service's image under another tag, with a digest of its own.
+    pub async fn push_service(&self, tag: &str) -> Result<Image> {
+        images::push_variant(&self.paths, images::SERVICE, tag).await
+    }
+
+    /// An image with busybox.
+    pub async fn tools_image(&self) -> Result<Image> {
+        images::push_tools(&self.paths).await
+    }
+}

@@ -65,9 +65,7 @@ impl MySql {
             .reads(&sql);
         processes.ensure(&daemon).await?;
         let probe = async || version_of(self.address, self.port).await;
-        processes
-            .ready(DAEMON, Duration::from_secs(60), probe)
-            .await
+        processes.ready(DAEMON, Duration::from_mins(1), probe).await
     }
 
     fn common_args(&self) -> Vec<String> {

@@ -65,11 +65,15 @@ impl Daemon {
     /// Identity of the command line and what it reads.
     fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        let text = format!(
-            "{:?}{:?}{:?}{}",
-            self.program, self.args, self.env, self.inputs
-        );
-        hash.update(text.as_bytes());
+        let pairs = self.env.iter().flat_map(|(name, value)| [name, value]);
+        for word in std::iter::once(&self.program)
+            .chain(&self.args)
+            .chain(pairs)
+        {
+            hash.update(word.as_encoded_bytes());
+            hash.update([0]);
+        }
+        hash.update(&self.inputs);
         hex::encode(&hash.finalize()[..8])
     }
 }
@@ -174,7 +178,8 @@ impl Processes {
             .flatten()
             .flatten()
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .filter(|name| !name.ends_with(".new"))
+            // Not the pid file that was being written when a run was killed.
+            .filter(|name| !name.contains('.'))
             .collect();
         names.sort();
         names

@@ -21,8 +21,7 @@ use crate::{down, loadbalancer, packages, preflight, programs};
 
 /// Port of the API server on the bridge.
 pub const API_PORT: u16 = 6443;
-/// etcd's ports on 127.0.0.1: not the usual ones, which another etcd may have.
-const ETCD_PORTS: (u16, u16) = (12_379, 12_380);
+const ETCD_PORTS: (u16, u16, u16) = (2379, 2380, 2381);
 
 /// Every daemon of a complete cluster.
 pub fn daemons() -> Vec<&'static str> {
@@ -210,10 +209,11 @@ async fn start_aws(paths: &Paths, progress: &Progress, local: &Local) -> Result<
             "starting ministack (ECR) and moto (Cognito)",
             async |step| {
                 let venv = aws::environment(paths).await?;
-                let ((), pool) = try_join!(
+                try_join!(
                     ecr::start(&venv, &local.processes, HOST, ecr::PORT),
-                    cognito::start(&venv, &local.processes, &local.secrets),
+                    cognito::start(&venv, &local.processes, HOST, cognito::PORT),
                 )?;
+                let pool = cognito::ensure_pool(&local.secrets).await?;
                 step.say(format!(
                     "registry on {}, user pool {}",
                     ecr::address(),

@@ -40,19 +40,21 @@ fn endpoint() -> String {
     format!("http://{HOST}:{PORT}")
 }
 
-/// Starts it and makes pool, client and user.
-pub async fn start(venv: &Path, processes: &Processes, secrets: &Secrets) -> Result<Pool> {
+/// Starts it on an address and waits until it answers.
+pub async fn start(venv: &Path, processes: &Processes, host: &str, port: u16) -> Result<()> {
     let daemon = Daemon::new(DAEMON, venv.join("bin/moto_server"))
-        .args(["--host", HOST, "--port", &PORT.to_string()])
+        .args(["--host", host, "--port", &port.to_string()])
         // The same identifiers after a restart, so that Secrets stay true.
         .env("MOTO_COGNITO_IDP_USER_POOL_ID_STRATEGY", "HASH")
         .env("MOTO_COGNITO_IDP_USER_POOL_CLIENT_ID_STRATEGY", "HASH");
     processes.ensure(&daemon).await?;
-    let url = format!("{}/moto-api/", endpoint());
+    let url = format!("http://{host}:{port}/moto-api/");
     let probe = async || reqwest::get(&url).await?.error_for_status().map(drop);
-    processes
-        .ready(DAEMON, Duration::from_secs(60), probe)
-        .await?;
+    processes.ready(DAEMON, Duration::from_mins(1), probe).await
+}
+
+/// Makes pool, client and user in the local cluster's stand-in, where they are missing.
+pub async fn ensure_pool(secrets: &Secrets) -> Result<Pool> {
     let pool = match find().await? {
         Some(pool) => pool,
         None => create().await?,

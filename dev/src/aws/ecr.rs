@@ -39,9 +39,7 @@ pub async fn start(venv: &Path, processes: &Processes, host: &str, port: u16) ->
     processes.ensure(&daemon).await?;
     let url = format!("http://{host}:{port}/v2/");
     let probe = async || reqwest::get(&url).await?.error_for_status().map(drop);
-    processes
-        .ready(DAEMON, Duration::from_secs(60), probe)
-        .await
+    processes.ready(DAEMON, Duration::from_mins(1), probe).await
 }
 
 /// Makes a repository unless there is one.

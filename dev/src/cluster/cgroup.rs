@@ -11,42 +11,38 @@ use crate::process;
 /// Name of the group below the root of every hierarchy.
 pub const NAME: &str = "post-service-dev";
 
-/// The roots of the mounted hierarchies: one in version 2, one per set of controllers in version 1.
-fn roots(mounts: &str) -> Vec<PathBuf> {
-    let typed: Vec<(&str, &str)> = mounts
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let place = words.nth(1)?;
-            Some((place, words.next()?))
-        })
-        .collect();
-    let of = |kind: &str| -> Vec<PathBuf> {
-        typed
-            .iter()
-            .filter(|(_, k)| *k == kind)
-            .map(|(place, _)| PathBuf::from(place))
-            .collect()
+/// The roots of the mounted hierarchies of one kind: `cgroup` (version 1) or `cgroup2`.
+fn roots(mounts: &str, kind: &str) -> Vec<PathBuf> {
+    let of_kind = |line: &str| {
+        let mut words = line.split(' ');
+        let place = words.nth(1)?;
+        (words.next()? == kind).then(|| PathBuf::from(place))
     };
-    let version_1 = of("cgroup");
-    if version_1.is_empty() {
-        of("cgroup2")
-    } else {
-        version_1
-    }
+    mounts.lines().filter_map(of_kind).collect()
 }
 
-fn folders() -> Vec<PathBuf> {
+fn folders(kind: &str) -> Vec<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    roots(&mounts)
+    roots(&mounts, kind)
         .into_iter()
         .map(|root| root.join(NAME))
         .collect()
 }
 
+/// Every folder of the group. On a machine with both versions the runtime uses version 2 too.
+fn all_folders() -> Vec<PathBuf> {
+    [folders("cgroup"), folders("cgroup2")].concat()
+}
+
 /// Makes the group in every hierarchy.
 pub fn create() -> Result<()> {
-    for folder in folders() {
+    let version_1 = folders("cgroup");
+    let wanted = if version_1.is_empty() {
+        folders("cgroup2")
+    } else {
+        version_1
+    };
+    for folder in wanted {
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the control group {}", folder.display()))?;
         inherit_cpuset(&folder);
@@ -70,12 +66,12 @@ fn inherit_cpuset(folder: &Path) {
 
 /// Whether the group is there.
 pub fn exists() -> bool {
-    folders().iter().any(|folder| folder.exists())
+    all_folders().iter().any(|folder| folder.exists())
 }
 
 /// Ends every process in the group and removes it.
 pub async fn remove() -> Result<()> {
-    for folder in folders().into_iter().filter(|folder| folder.exists()) {
+    for folder in all_folders().into_iter().filter(|folder| folder.exists()) {
         let groups = depth_first(&folder);
         for _ in 0..50 {
             let pids: Vec<i32> = groups.iter().flat_map(|group| members(group)).collect();
@@ -127,10 +123,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_1_hierarchies_win_over_the_hybrid_version_2() {
+    fn hierarchies_of_both_versions_are_found() {
         let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
-        assert_eq!(roots(mounts), [PathBuf::from("/sys/fs/cgroup/cpu")]);
-        let mounts = "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n";
-        assert_eq!(roots(mounts), [PathBuf::from("/sys/fs/cgroup")]);
+        assert_eq!(
+            roots(mounts, "cgroup"),
+            [PathBuf::from("/sys/fs/cgroup/cpu")]
+        );
+        assert_eq!(
+            roots(mounts, "cgroup2"),
+            [PathBuf::from("/sys/fs/cgroup/unified")]
+        );
     }
 }

@@ -31,9 +31,9 @@ pub struct ControlPlane<'a> {
     pub pki: &'a Pki,
     /// etcd's data.
     pub etcd_data: PathBuf,
-    /// etcd's ports on 127.0.0.1, for clients and (unused) peers.
-    pub etcd_ports: (u16, u16),
-    /// The API server's address.
+    /// etcd's ports: for clients, for (unused) peers, for its health.
+    pub etcd_ports: (u16, u16, u16),
+    /// The address of all ports.
     pub address: &'a str,
     /// The API server's port.
     pub port: u16,
@@ -46,7 +46,7 @@ impl ControlPlane<'_> {
     /// (service accounts).
     pub async fn start_api(&self, bare: bool) -> Result<kube::Client> {
         self.processes.ensure(&self.etcd()).await?;
-        let health = format!("http://127.0.0.1:{}/health", self.etcd_ports.0);
+        let health = format!("http://{}:{}/health", self.address, self.etcd_ports.2);
         self.processes
             .ready("etcd", PATIENCE, async || get(&health).await)
             .await?;
@@ -70,14 +70,27 @@ impl ControlPlane<'_> {
     }
 
     fn etcd(&self) -> Daemon {
-        let (client, peer) = self.etcd_ports;
+        let (client, peer, health) = self.etcd_ports;
+        let address = self.address;
+        let pki = |file| self.pki.arg(file);
+        // Certificates on both ports: neither pods nor another control plane on this machine get
+        // into the store by mistake.
         self.daemon("etcd").args([
             format!("--data-dir={}", self.etcd_data.display()),
-            format!("--listen-client-urls=http://127.0.0.1:{client}"),
-            format!("--advertise-client-urls=http://127.0.0.1:{client}"),
-            format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
-            format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
-            format!("--initial-cluster=default=http://127.0.0.1:{peer}"),
+            format!("--listen-client-urls=https://{address}:{client}"),
+            format!("--advertise-client-urls=https://{address}:{client}"),
+            format!("--listen-peer-urls=https://{address}:{peer}"),
+            format!("--initial-advertise-peer-urls=https://{address}:{peer}"),
+            format!("--initial-cluster=default=https://{address}:{peer}"),
+            format!("--listen-metrics-urls=http://{address}:{health}"),
+            "--client-cert-auth".to_owned(),
+            format!("--trusted-ca-file={}", pki("ca.crt")),
+            format!("--cert-file={}", pki("etcd.crt")),
+            format!("--key-file={}", pki("etcd.key")),
+            "--peer-client-cert-auth".to_owned(),
+            format!("--peer-trusted-ca-file={}", pki("ca.crt")),
+            format!("--peer-cert-file={}", pki("etcd.crt")),
+            format!("--peer-key-file={}", pki("etcd.key")),
             // A crash of the machine may cost the local cluster's state; speed matters more here.
             "--unsafe-no-fsync".to_owned(),
         ])
@@ -87,7 +100,10 @@ impl ControlPlane<'_> {
         let pki = |file| self.pki.arg(file);
         let address = self.address;
         let mut args = vec![
-            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_ports.0),
+            format!("--etcd-servers=https://{address}:{}", self.etcd_ports.0),
+            format!("--etcd-cafile={}", pki("ca.crt")),
+            format!("--etcd-certfile={}", pki("etcd.crt")),
+            format!("--etcd-keyfile={}", pki("etcd.key")),
             format!("--bind-address={address}"),
             format!("--secure-port={}", self.port),
             format!("--client-ca-file={}", pki("ca.crt")),

@@ -36,7 +36,7 @@ pub async fn start(
     let address = format!("{HOST}:53");
     let connect = async || tokio::net::TcpStream::connect(&address).await.map(drop);
     processes
-        .ready(DAEMON, Duration::from_secs(60), connect)
+        .ready(DAEMON, Duration::from_mins(1), connect)
         .await
 }
 

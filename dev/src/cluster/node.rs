@@ -112,7 +112,7 @@ impl NodeParts<'_> {
 version = 2
 root = \"{root}\"
 state = \"{state}\"
-disabled_plugins = [\"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \"io.containerd.snapshotter.v1.aufs\", \"io.containerd.snapshotter.v1.devmapper\"]
+disabled_plugins = [\"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \"io.containerd.snapshotter.v1.aufs\", \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.internal.v1.opt\"]
 [grpc]
   address = \"{socket}\"
 [plugins.\"io.containerd.grpc.v1.cri\"]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
 
 use super::kubeconfig;
@@ -14,7 +14,7 @@ use crate::network::HOST;
 use crate::paths;
 
 /// Raised when the set of certificates changes, so that old ones are made anew.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// Kubernetes takes the user from the common name and the groups from the organizations.
 struct Identity {
@@ -113,6 +113,7 @@ impl Pki {
             "10.96.0.1",
         ];
         self.issue(&ca, "apiserver", "kube-apiserver", None, &names)?;
+        self.issue(&ca, "etcd", "etcd", None, &["127.0.0.1", HOST])?;
         let front = self.authority("front-proxy-ca", "post-service-dev-front-proxy")?;
         self.issue(&front, "front-proxy", "front-proxy-client", None, &[])?;
         let key = KeyPair::generate()?;
@@ -122,7 +123,7 @@ impl Pki {
 
     fn authority(&self, file: &str, name: &str) -> Result<Issuer<'static, KeyPair>> {
         let mut params = CertificateParams::default();
-        params.distinguished_name = Default::default();
+        params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
@@ -152,7 +153,7 @@ impl Pki {
                 .map(|name| (*name).to_owned())
                 .collect::<Vec<_>>(),
         )?;
-        params.distinguished_name = Default::default();
+        params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, user);
         if let Some(group) = group {
             params

