@@ -104,23 +104,13 @@ impl KeyCache {
 
     /// The keys, fetched anew if `kid` is not among them and the last fetch is long enough ago.
     /// None if there never were any.
-    pub async fn keys_for(&self, kid: &str) -> Option<Arc<KeySet>> {
-        if let Some(keys) = self.keys.load_full()
-            && keys.get(kid).is_some()
-        {
-            return Some(keys);
-        }
-        let mut last_fetch = self.last_fetch.lock().await;
-        // Whoever held the lock may have fetched it.
-        let known = self
-            .keys
-            .load()
-            .as_ref()
-            .is_some_and(|keys| keys.get(kid).is_some());
-        let allowed = last_fetch.is_none_or(|begun| begun.elapsed() >= MIN_FETCH_INTERVAL);
-        if !known && allowed {
-            *last_fetch = Some(Instant::now());
-            self.fetch_and_keep().await;
+    pub async fn keys_for(self: &Arc<Self>, kid: &str) -> Option<Arc<KeySet>> {
+        if !self.knows(kid) {
+            // A task of its own: a client that goes away must not end the fetch others wait for.
+            let (cache, kid) = (Arc::clone(self), kid.to_owned());
+            let refreshed =
+                tokio::spawn(async move { cache.refresh_unless(|| cache.knows(&kid)).await });
+            refreshed.await.ok();
         }
         self.keys.load_full()
     }
@@ -128,20 +118,35 @@ impl KeyCache {
     /// Fetches now and then, for ever; spawn it. A failed fetch is repeated sooner.
     pub async fn keep_fresh(self: Arc<Self>) {
         loop {
-            let mut last_fetch = self.last_fetch.lock().await;
-            let recent = last_fetch.is_some_and(|begun| begun.elapsed() < MIN_FETCH_INTERVAL);
-            let good = recent || {
-                *last_fetch = Some(Instant::now());
-                self.fetch_and_keep().await
-            };
-            drop(last_fetch);
-            tokio::time::sleep(if good && !recent {
+            let fresh = self.refresh_unless(|| false).await;
+            tokio::time::sleep(if fresh {
                 REFRESH_INTERVAL
             } else {
                 MIN_FETCH_INTERVAL
             })
             .await;
         }
+    }
+
+    fn knows(&self, kid: &str) -> bool {
+        self.keys
+            .load()
+            .as_ref()
+            .is_some_and(|keys| keys.get(kid).is_some())
+    }
+
+    /// Waits for the fetch that is running, if one is; then fetches, unless that is no longer
+    /// needed or the last fetch was a moment ago. True if there are fresh keys now.
+    async fn refresh_unless(&self, satisfied: impl Fn() -> bool) -> bool {
+        let mut last_fetch = self.last_fetch.lock().await;
+        if satisfied() {
+            return true;
+        }
+        if last_fetch.is_some_and(|begun| begun.elapsed() < MIN_FETCH_INTERVAL) {
+            return false;
+        }
+        *last_fetch = Some(Instant::now());
+        self.fetch_and_keep().await
     }
 
     /// Replaces the keys by fresh ones, or keeps them if there are none. True if replaced.

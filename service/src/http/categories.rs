@@ -1,6 +1,11 @@
 //! Categories.
 
-use super::{App, envelope::Envelope, error::ApiError, extract::JsonObject};
+use super::{
+    App,
+    envelope::Envelope,
+    error::{ApiError, ErrorEnvelope, PlainError},
+    extract::JsonObject,
+};
 use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError, User};
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -85,8 +90,8 @@ async fn list_categories(
     security(("bearer" = [])),
     responses(
         (status = OK, body = Envelope<CreatedCategory>),
-        (status = BAD_REQUEST, description = "No name, too long, or taken"),
-        (status = UNAUTHORIZED, description = "No valid token"),
+        (status = BAD_REQUEST, body = ErrorEnvelope, description = "No name, too long, or taken"),
+        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
     )
 )]
 async fn create_category(

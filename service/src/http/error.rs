@@ -15,12 +15,57 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use std::borrow::Cow;
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// Seconds after which a client may try again what was refused for want of the database.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+/// The shape of most errors.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorEnvelope {
+    /// Always false.
+    #[schema(example = false)]
+    success: bool,
+    /// For people.
+    #[schema(example = "게시글을 찾을 수 없습니다")]
+    message: String,
+    error: ErrorCode,
+    /// The request's id, where the fault is the service's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+/// The error in numbers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorCode {
+    /// The status.
+    #[schema(example = 404)]
+    code: u16,
+    /// Always null.
+    #[schema(value_type = Option<Object>)]
+    details: (),
+}
+
+/// The shape of errors of tokens and of creating a post.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlainError {
+    /// Always false.
+    #[schema(example = false)]
+    success: bool,
+    /// The error, for programs.
+    #[schema(example = "Token expired")]
+    error: String,
+    /// The same for people.
+    #[schema(example = "로그인이 만료되었습니다. 다시 로그인해 주세요")]
+    message: String,
+    /// The request's id, where the fault is the service's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
 
 /// Why a request was not answered as hoped.
 #[derive(Debug, Error)]
@@ -73,15 +118,18 @@ impl ApiError {
         }
     }
 
-    /// The answer, with this body.
-    fn answer(&self, mut body: Value) -> Response {
-        let status = self.status();
-        if status.is_server_error()
-            && let Some(id) = observe::current_request_id()
-        {
-            body["request_id"] = Value::String(id);
+    /// The request's id, for errors that somebody has to look into.
+    fn request_id(&self) -> Option<String> {
+        if self.status().is_server_error() {
+            observe::current_request_id()
+        } else {
+            None
         }
-        let mut response = (status, Json(body)).into_response();
+    }
+
+    /// The answer, with this body.
+    fn answer(&self, body: impl Serialize) -> Response {
+        let mut response = (self.status(), Json(body)).into_response();
         let headers = response.headers_mut();
         match self {
             Self::Token(_) => {
@@ -94,21 +142,33 @@ impl ApiError {
         }
         response
     }
+
+    /// The answer in the bare shape.
+    fn answer_plainly(&self, message: String) -> Response {
+        let (error, request_id) = (self.to_string(), self.request_id());
+        self.answer(PlainError {
+            success: false,
+            error,
+            message,
+            request_id,
+        })
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = match &self {
-            Self::Token(error) => json!({
-                "success": false, "error": error.to_string(), "message": explain_token(*error),
-            }),
-            _ => json!({
-                "success": false,
-                "message": self.to_string(),
-                "error": {"code": self.status().as_u16(), "details": null},
-            }),
-        };
-        self.answer(body)
+        if let Self::Token(error) = &self {
+            return self.answer_plainly(explain_token(*error).to_owned());
+        }
+        self.answer(ErrorEnvelope {
+            success: false,
+            message: self.to_string(),
+            error: ErrorCode {
+                code: self.status().as_u16(),
+                details: (),
+            },
+            request_id: self.request_id(),
+        })
     }
 }
 
@@ -119,12 +179,10 @@ pub struct CreateError(#[from] ApiError);
 
 impl IntoResponse for CreateError {
     fn into_response(self) -> Response {
-        if let ApiError::Token(_) = self.0 {
-            return self.0.into_response();
+        match self.0 {
+            error @ ApiError::Token(_) => error.into_response(),
+            error => error.answer_plainly(error.to_string()),
         }
-        let message = self.0.to_string();
-        self.0
-            .answer(json!({"success": false, "error": message, "message": message}))
     }
 }
 

@@ -94,3 +94,43 @@ pub fn cors(origins: &[HeaderValue]) -> CorsLayer {
         ]))
         .max_age(Duration::from_mins(10))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, body::to_bytes, middleware, routing::get};
+    use http::StatusCode;
+    use tower::ServiceExt;
+
+    async fn answer(router: Router) -> (StatusCode, serde_json::Value) {
+        let request = Request::get("/").body(axum::body::Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), BODY_BYTES).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_in_the_envelope() {
+        async fn panics() -> &'static str {
+            panic!("secret")
+        }
+        let router = Router::new().route("/", get(panics)).layer(catch_panics());
+        let (status, body) = answer(router).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(body["error"]["code"], 500);
+        assert!(!body.to_string().contains("secret"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_a_503_after_15_seconds() {
+        let begun = tokio::time::Instant::now();
+        let router = Router::new()
+            .route("/", get(std::future::pending::<()>))
+            .layer(middleware::from_fn(deadline));
+        let (status, body) = answer(router).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body["success"], false);
+        assert_eq!(begun.elapsed().as_secs(), REQUEST_TIME.as_secs());
+    }
+}

@@ -3,7 +3,7 @@
 use super::{
     App,
     envelope::{Envelope, ListEnvelope},
-    error::{ApiError, CreateError},
+    error::{ApiError, CreateError, ErrorEnvelope, PlainError},
     extract::{JsonObject, Params},
 };
 use crate::board::{
@@ -155,11 +155,11 @@ impl From<NewPost> for CreatedPost {
     responses(
         (status = CREATED, body = Envelope<CreatedPost>,
             headers(("Location" = String, description = "The post's path"))),
-        (status = BAD_REQUEST, description = "A field is missing or wrong; the message names it"),
-        (status = UNAUTHORIZED, description = "No valid token"),
-        (status = PAYLOAD_TOO_LARGE, description = "The body is longer than 1 MiB"),
-        (status = UNSUPPORTED_MEDIA_TYPE, description = "The body is not JSON"),
-        (status = SERVICE_UNAVAILABLE, description = "The database does not answer; try again"),
+        (status = BAD_REQUEST, body = PlainError, description = "A field is missing or wrong; the message names it"),
+        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
+        (status = PAYLOAD_TOO_LARGE, body = PlainError, description = "The body is longer than 1 MiB"),
+        (status = UNSUPPORTED_MEDIA_TYPE, body = PlainError, description = "The body is not JSON"),
+        (status = SERVICE_UNAVAILABLE, body = PlainError, description = "The database does not answer; try again"),
     )
 )]
 async fn create_post(
@@ -191,9 +191,9 @@ async fn create_post(
     params(("id" = String, Path, description = "32 hexadecimal digits")),
     responses(
         (status = OK, body = Envelope<PostView>),
-        (status = BAD_REQUEST, description = "The id is `null` or `undefined`"),
-        (status = NOT_FOUND, description = "No visible post has this id"),
-        (status = SERVICE_UNAVAILABLE, description = "The database does not answer; try again"),
+        (status = BAD_REQUEST, body = ErrorEnvelope, description = "The id is `null` or `undefined`"),
+        (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
+        (status = SERVICE_UNAVAILABLE, body = ErrorEnvelope, description = "The database does not answer; try again"),
     )
 )]
 async fn read_post(State(board): State<Board>, id: PostId) -> Result<Envelope<PostView>, ApiError> {
@@ -282,8 +282,8 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     params(PageParams, ListParams),
     responses(
         (status = OK, body = ListEnvelope<PostView>),
-        (status = BAD_REQUEST, description = "A number is none; the message names it"),
-        (status = SERVICE_UNAVAILABLE, description = "The database does not answer; try again"),
+        (status = BAD_REQUEST, body = ErrorEnvelope, description = "A number is none; the message names it"),
+        (status = SERVICE_UNAVAILABLE, body = ErrorEnvelope, description = "The database does not answer; try again"),
     )
 )]
 async fn list_posts(
@@ -307,7 +307,7 @@ async fn list_posts(
     security(("bearer" = [])),
     responses(
         (status = OK, body = ListEnvelope<PostView>),
-        (status = UNAUTHORIZED, description = "No valid token"),
+        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
     )
 )]
 async fn my_posts(
