@@ -83,6 +83,9 @@ pub enum ApiError {
     #[error("요청 본문은 1 MiB 이하여야 합니다")]
     TooLarge,
     /// The body did not come in time.
+    #[error("요청 본문이 너무 늦게 도착했습니다")]
+    SlowBody,
+    /// The body ended before its end.
     #[error("요청 본문을 읽을 수 없습니다")]
     BrokenBody,
     /// No visible post has this id.
@@ -110,6 +113,7 @@ impl ApiError {
         match self {
             Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::BadRequest(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoPost => StatusCode::NOT_FOUND,

@@ -1,14 +1,19 @@
 //! What handlers take from requests. Every refusal is an [`ApiError`].
 
-use super::{App, error::ApiError};
+use super::{
+    App,
+    error::ApiError,
+    limits::{BODY_BYTES, BODY_TIME, DISCARDED_BYTES},
+};
 use crate::{
     auth::verifier::TokenError,
     board::{PostId, User},
 };
 use axum::{
-    body::Bytes,
+    body::Body,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
 };
+use futures::StreamExt;
 use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
 
@@ -71,17 +76,41 @@ pub struct JsonObject<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<App> for JsonObject<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _app: &App) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let body = Bytes::from_request(request, app)
-            .await
-            .map_err(|rejection| match rejection.status() {
-                http::StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
-                _ => ApiError::BrokenBody,
-            })?;
+        let body = body(request).await?;
         parse_object(&body).map(Self)
+    }
+}
+
+/// The whole body, if it is short enough and comes soon enough.
+async fn body(request: Request) -> Result<Vec<u8>, ApiError> {
+    let reading = read(request.into_body());
+    tokio::time::timeout(BODY_TIME, reading)
+        .await
+        .unwrap_or(Err(ApiError::SlowBody))
+}
+
+/// Reads a body. Of one that is too long the rest is thrown away, within reason: a client that is
+/// still sending when the connection is closed never sees the answer.
+async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| ApiError::BrokenBody)?;
+        length += chunk.len();
+        if length <= BODY_BYTES {
+            bytes.extend_from_slice(&chunk);
+        } else if length > DISCARDED_BYTES {
+            break;
+        }
+    }
+    if length <= BODY_BYTES {
+        Ok(bytes)
+    } else {
+        Err(ApiError::TooLarge)
     }
 }
 
@@ -129,24 +158,27 @@ mod tests {
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize, PartialEq)]
-    struct Body {
+    struct Titled {
         title: Option<String>,
     }
 
     fn refusal(body: &[u8]) -> String {
-        parse_object::<Body>(body).unwrap_err().to_string()
+        parse_object::<Titled>(body).unwrap_err().to_string()
     }
 
     #[test]
     fn an_object_may_carry_more_than_was_asked_for() {
-        let body: Body = parse_object(br#" {"title": "t", "x": [{"y": 1}]} "#).unwrap();
+        let body: Titled = parse_object(br#" {"title": "t", "x": [{"y": 1}]} "#).unwrap();
         assert_eq!(
             body,
-            Body {
+            Titled {
                 title: Some("t".into())
             }
         );
-        assert_eq!(parse_object::<Body>(b"{}").unwrap(), Body { title: None });
+        assert_eq!(
+            parse_object::<Titled>(b"{}").unwrap(),
+            Titled { title: None }
+        );
     }
 
     #[test]
@@ -168,6 +200,14 @@ mod tests {
     #[test]
     fn nesting_without_end_is_refused() {
         assert!(refusal(format!(r#"{{"x": {}"#, "[".repeat(100_000)).as_bytes()).starts_with('x'));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_the_clients_fault() {
+        let never = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let request = Request::new(Body::from_stream(never));
+        let refused = body(request).await.unwrap_err();
+        assert_eq!(refused.status(), http::StatusCode::REQUEST_TIMEOUT);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use axum::{
-    extract::{DefaultBodyLimit, Request},
+    extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,10 +20,14 @@ use tower_http::{
 
 /// The longest body.
 pub const BODY_BYTES: usize = 1024 * 1024;
+/// How much of a longer body is read and thrown away, so that its sender sees the refusal.
+pub const DISCARDED_BYTES: usize = 64 * BODY_BYTES;
 /// The longest head of a request.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// How long a client may take to send a request's head.
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long a client may take to send a request's body.
+pub const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a request may take, reading its body included.
 pub const REQUEST_TIME: Duration = Duration::from_secs(15);
 /// How long requests in flight are waited for when the process ends.
@@ -38,11 +42,6 @@ pub async fn deadline(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => ApiError::Timeout.into_response(),
     }
-}
-
-/// Refuses longer bodies.
-pub fn body_size() -> DefaultBodyLimit {
-    DefaultBodyLimit::max(BODY_BYTES)
 }
 
 /// A panic is a 500 in the envelope; the panic hook has logged it.

@@ -47,7 +47,6 @@ pub fn router(app: App, cors_origins: &[HeaderValue]) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
         .layer(middleware::from_fn(limits::deadline))
         .layer(limits::catch_panics())
-        .layer(limits::body_size())
         .layer(limits::compression())
         .layer(limits::no_sniffing())
         .layer(limits::cors(cors_origins))

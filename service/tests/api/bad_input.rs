@@ -102,8 +102,23 @@ async fn bodies_that_are_no_json_object_are_refused() {
         send(json, deep.into_bytes()).await.status,
         StatusCode::BAD_REQUEST
     );
-    let long = format!("{{\"title\": \"{}\"}}", "x".repeat(1024 * 1024));
-    let refused = send(json, long.into_bytes()).await;
+    let exactly = |length| {
+        let (head, tail) = (r#"{"title": ""#, r#""}"#);
+        format!(
+            "{head}{}{tail}",
+            "x".repeat(length - head.len() - tail.len())
+        )
+        .into_bytes()
+    };
+    let limit = 1024 * 1024;
+    assert_eq!(
+        send(json, exactly(limit)).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    let refused = send(json, exactly(limit + 1)).await;
+    assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    // A client that does not wait for "100 Continue" sends it all and still sees the answer.
+    let refused = send(json, exactly(50 * limit)).await;
     assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(refused.json["success"], false);
 }
