@@ -7,10 +7,12 @@ use kube::api::{Api, DynamicObject, ListParams};
 use crate::command::Command;
 use crate::images::{self, Image};
 use crate::install::{self, ready::Condition};
+use crate::network::HOST;
 use crate::paths::Paths;
 use crate::programs::go;
+use crate::state::Secrets;
 use crate::status::Status;
-use crate::{aws::cognito, cluster, up};
+use crate::{aws::cognito, cluster, mysql, up};
 
 pub use crate::wait::until;
 
@@ -59,6 +61,12 @@ impl Kit {
         crate::status::api_url(&self.client)
             .await
             .context("the service has no node port")
+    }
+
+    /// The database server, as its administrator, without a database.
+    pub fn database_admin_url(&self) -> Result<String> {
+        let secrets = Secrets::load(&self.paths).context("the local database was never started")?;
+        Ok(mysql::admin_url(HOST, mysql::PORT, &secrets))
     }
 
     /// A fresh id token of the named user, who is made if need be.
