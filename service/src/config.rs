@@ -242,7 +242,7 @@ impl Settings {
             return Ok(url.expose_secret().parse()?);
         }
         let file = data_folder(|name| std::env::var_os(name))?.join("post-service.db");
-        Ok(format!("sqlite://{}", file.display()).parse()?)
+        Ok(DatabaseUrl::sqlite_file(&file))
     }
 
     /// Everything `serve` needs, or the first thing that is wrong.

@@ -4,7 +4,7 @@
 //! that was killed in the middle of one is resumed by running that one again; sqlx's own loop would
 //! refuse such a database as dirty, and would wait for another run's lock for ever.
 
-use super::{Schema, url::DatabaseUrl};
+use super::{Schema, sql, url::DatabaseUrl};
 use sqlx::{
     ConnectOptions, Connection, MySqlConnection, SqliteConnection,
     migrate::{AppliedMigration, Migrate, Migrator},
@@ -95,10 +95,28 @@ impl MigrateError {
         matches!(self, Self::Unavailable { .. } | Self::Locked { .. })
     }
 
+    /// An error of a migration's own statement: temporary if it was not the statement's fault.
+    fn while_applying(place: &str, migration: &str, source: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+        let place = place.to_owned();
+        match source {
+            Execute(source) | ExecuteMigration(source, _)
+                if sql::is_connection_lost(&source) || sql::is_rolled_back(&source) =>
+            {
+                Self::Unavailable { place, source }
+            }
+            source => Self::Failed {
+                place,
+                migration: migration.to_owned(),
+                source,
+            },
+        }
+    }
+
     /// An error on the way, unavailable or not as the error itself tells.
     fn on(place: &str, source: sqlx::Error) -> Self {
         let place = place.to_owned();
-        if super::sql::is_unavailable(&source) {
+        if sql::is_unavailable(&source) {
             Self::Unavailable { place, source }
         } else {
             Self::Bookkeeping { place, source }
@@ -188,14 +206,8 @@ async fn apply_missing<C: Migrate>(
             }
             None => {
                 let name = format!("{:04} {}", migration.version, migration.description);
-                connection
-                    .apply(migration)
-                    .await
-                    .map_err(|source| MigrateError::Failed {
-                        place: place.to_owned(),
-                        migration: name.clone(),
-                        source,
-                    })?;
+                let applied = connection.apply(migration).await;
+                applied.map_err(|source| MigrateError::while_applying(place, &name, source))?;
                 version = version.max(migration.version);
                 now_applied.push(name);
             }

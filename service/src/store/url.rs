@@ -1,7 +1,7 @@
 //! Database URLs as they are found in the wild.
 
 use sqlx::{mysql::MySqlConnectOptions, sqlite::SqliteConnectOptions};
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 use thiserror::Error;
 
 /// A database this program can use.
@@ -31,6 +31,11 @@ pub enum DatabaseUrlError {
 }
 
 impl DatabaseUrl {
+    /// The SQLite database in this file, whatever characters its path holds.
+    pub fn sqlite_file(file: &Path) -> Self {
+        Self::Sqlite(Box::new(SqliteConnectOptions::new().filename(file)))
+    }
+
     /// Whether this is a SQLite file.
     pub fn is_sqlite(&self) -> bool {
         matches!(self, Self::Sqlite(_))

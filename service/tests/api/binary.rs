@@ -14,7 +14,10 @@ use tokio::{
 
 #[tokio::test]
 async fn with_no_setting_but_a_home_it_serves_and_prints_a_line_that_creates_a_post() {
-    let home = tempfile::tempdir().expect("a folder");
+    let home = tempfile::Builder::new()
+        .prefix("a ?%23 b")
+        .tempdir()
+        .expect("a folder");
     let home_path = home.path().to_str().expect("UTF-8");
     let mut served = Served::start(&[("HOME", home_path)]).await;
     served.log_line("ready to serve").await;

@@ -120,3 +120,19 @@ async fn an_unmigrated_schema_is_seen_to_be_behind_on_mysql() {
     );
     store.close().await;
 }
+
+on_empty_databases! {
+    async fn a_migration_that_fails_is_named_and_final(database) {
+        migrate(database).await;
+        // A later migration finds something in its way.
+        database.execute("DROP TABLE post_totals").await;
+        database.execute("CREATE TABLE post_totals (id INTEGER)").await;
+        database.execute(
+            "DELETE FROM _sqlx_migrations WHERE description = 'start post totals'"
+        ).await;
+        let failed = store::migrate(&database.url()).await.expect_err("a failure");
+        assert!(matches!(&failed, MigrateError::Failed { migration, .. }
+            if migration.contains("start post totals")));
+        assert!(!failed.is_temporary());
+    }
+}
