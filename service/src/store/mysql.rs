@@ -271,9 +271,10 @@ impl Store for MySqlStore {
     }
 
     async fn list_categories(&self) -> Result<Vec<Category>, StoreError> {
-        const ALL: &str = "SELECT id, name, \
-             DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s') AS created_at \
-             FROM categories ORDER BY name";
+        // sqlx takes a column of a binary collation for bytes: the cast makes it text again.
+        const ALL: &str = "SELECT c.id, CAST(c.name AS CHAR) AS name, \
+             DATE_FORMAT(c.created_at, '%Y-%m-%dT%H:%i:%s') AS created_at \
+             FROM categories c ORDER BY c.name";
         let rows: Vec<CategoryRow> = self
             .read(|| sqlx::query_as(ALL).fetch_all(&self.pool))
             .await?;

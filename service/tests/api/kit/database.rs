@@ -2,6 +2,7 @@
 
 use post_service::store::DatabaseUrl;
 use sqlx::{Connection, Executor, MySqlConnection};
+use std::io::Write;
 use tempfile::TempDir;
 
 /// An empty database, removed when dropped.
@@ -19,7 +20,12 @@ impl Database {
     /// A new database on the server of `TEST_MYSQL_URL`; without one, a line on standard error.
     pub async fn mysql() -> Option<Self> {
         let Ok(server) = std::env::var("TEST_MYSQL_URL") else {
-            eprintln!("skipped: TEST_MYSQL_URL names no MySQL server");
+            // Not eprintln!, which the test harness would swallow.
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            let line = format!("skipped: {test}: TEST_MYSQL_URL names no MySQL server\n");
+            std::io::stderr()
+                .write_all(line.as_bytes())
+                .expect("standard error");
             return None;
         };
         let server = server.trim_end_matches('/').to_owned();
