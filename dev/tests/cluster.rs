@@ -70,7 +70,7 @@ async fn a_pod_resolves_services_and_reaches_the_database() {
     let Some(kit) = Kit::connect().await.unwrap() else {
         return;
     };
-    let script = "busybox nslookup kubernetes.default.svc.cluster.local && busybox nc -w 5 10.244.0.1 3306 </dev/null | busybox grep -a caching_sha2_password && echo reached";
+    let script = "busybox nslookup kubernetes.default.svc.cluster.local && busybox nc -w 5 10.244.0.1 3306 </dev/null | busybox grep -ac caching_sha2_password && echo reached";
     let (phase, log) = run_in_pod(&kit, "look-around", script).await;
     assert_eq!(phase, "Succeeded", "{log}");
     assert!(
