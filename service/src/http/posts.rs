@@ -155,11 +155,14 @@ impl From<NewPost> for CreatedPost {
     responses(
         (status = CREATED, body = Envelope<CreatedPost>,
             headers(("Location" = String, description = "The post's path"))),
-        (status = BAD_REQUEST, body = PlainError, description = "A field is missing or wrong; the message names it"),
+        (status = BAD_REQUEST, body = PlainError,
+            description = "A field is missing or wrong; the message names it"),
         (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
-        (status = PAYLOAD_TOO_LARGE, body = PlainError, description = "The body is longer than 1 MiB"),
+        (status = PAYLOAD_TOO_LARGE, body = PlainError,
+            description = "The body is longer than 1 MiB"),
         (status = UNSUPPORTED_MEDIA_TYPE, body = PlainError, description = "The body is not JSON"),
-        (status = SERVICE_UNAVAILABLE, body = PlainError, description = "The database does not answer; try again"),
+        (status = SERVICE_UNAVAILABLE, body = PlainError,
+            description = "The database does not answer; try again"),
     )
 )]
 async fn create_post(
@@ -191,9 +194,11 @@ async fn create_post(
     params(("id" = String, Path, description = "32 hexadecimal digits")),
     responses(
         (status = OK, body = Envelope<PostView>),
-        (status = BAD_REQUEST, body = ErrorEnvelope, description = "The id is `null` or `undefined`"),
+        (status = BAD_REQUEST, body = ErrorEnvelope,
+            description = "The id is `null` or `undefined`"),
         (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
-        (status = SERVICE_UNAVAILABLE, body = ErrorEnvelope, description = "The database does not answer; try again"),
+        (status = SERVICE_UNAVAILABLE, body = ErrorEnvelope,
+            description = "The database does not answer; try again"),
     )
 )]
 async fn read_post(State(board): State<Board>, id: PostId) -> Result<Envelope<PostView>, ApiError> {
@@ -282,8 +287,10 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     params(PageParams, ListParams),
     responses(
         (status = OK, body = ListEnvelope<PostView>),
-        (status = BAD_REQUEST, body = ErrorEnvelope, description = "A number is none; the message names it"),
-        (status = SERVICE_UNAVAILABLE, body = ErrorEnvelope, description = "The database does not answer; try again"),
+        (status = BAD_REQUEST, body = ErrorEnvelope,
+            description = "A number is none; the message names it"),
+        (status = SERVICE_UNAVAILABLE, body = ErrorEnvelope,
+            description = "The database does not answer; try again"),
     )
 )]
 async fn list_posts(
