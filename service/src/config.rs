@@ -192,7 +192,8 @@ pub enum ConfigError {
     },
     /// The name of the pool or region cannot be part of a URL.
     #[error(
-        "COGNITO_REGION and COGNITO_USER_POOL_ID must be plain names like ap-northeast-2 and ap-northeast-2_Abc123"
+        "COGNITO_REGION and COGNITO_USER_POOL_ID must be plain names \
+         like ap-northeast-2 and ap-northeast-2_Abc123"
     )]
     CognitoNames,
 }

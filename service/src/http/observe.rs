@@ -78,8 +78,10 @@ fn count(method: &Method, route: &str, status: u16, seconds: f64) {
         _ => "other",
     };
     let (route, status) = (route.to_owned(), status.to_string());
-    metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
-        .increment(1);
+    metrics::counter!(
+        "http_requests_total", "method" => method, "route" => route.clone(), "status" => status
+    )
+    .increment(1);
     metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route)
         .record(seconds);
 }
