@@ -73,13 +73,17 @@ pub fn buildah(paths: &Paths, args: &[&str]) -> Command {
         .args(rest)
 }
 
-/// Builds both programs in release mode.
+/// The cargo profile of programs in the local cluster (see Cargo.toml).
+const PROFILE: &str = "local";
+
+/// Compiles both programs.
 pub async fn compile(paths: &Paths, step: &Step) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Command::new(cargo)
         .args([
             "build",
-            "--release",
+            "--profile",
+            PROFILE,
             "--locked",
             "-p",
             SERVICE.0,
@@ -99,6 +103,7 @@ pub async fn compile(paths: &Paths, step: &Step) -> Result<()> {
 pub async fn build(paths: &Paths, program: Program, step: &Step) -> Result<String> {
     let binary = binary(paths, program);
     let name = format!("localhost/{}:{}", program.0, fingerprint(paths, &binary)?);
+    let before = std::fs::read_to_string(latest(paths, program)).ok();
     paths::write(&latest(paths, program), &name)?;
     if is_stored(paths, &name).await {
         return Ok(name);
@@ -127,7 +132,16 @@ pub async fn build(paths: &Paths, program: Program, step: &Step) -> Result<Strin
         .log(paths.logs().join("build-images.log"))
         .run()
         .await?;
+    forget(paths, before).await;
     Ok(name)
+}
+
+/// Frees the space of the image before and of build stages; the registry has what pods may need.
+async fn forget(paths: &Paths, before: Option<String>) {
+    if let Some(before) = before {
+        let _ = buildah(paths, &["rmi", &before]).run().await;
+    }
+    let _ = buildah(paths, &["rmi", "--prune"]).run().await;
 }
 
 /// The file with the local name of the image that was built last.
@@ -203,7 +217,7 @@ fn binary(paths: &Paths, program: Program) -> PathBuf {
         || paths.checkout.join("target"),
         |folder| paths.checkout.join(folder),
     );
-    target.join("release").join(program.0)
+    target.join(PROFILE).join(program.0)
 }
 
 fn fingerprint(paths: &Paths, binary: &Path) -> Result<String> {

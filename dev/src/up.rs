@@ -226,7 +226,7 @@ async fn start_aws(paths: &Paths, progress: &Progress, local: &Local) -> Result<
 }
 
 async fn compile(paths: &Paths, progress: &Progress) -> Result<()> {
-    let why = "compiling post-service and post-operator in release mode";
+    let why = "compiling post-service and post-operator";
     progress
         .step("programs", why, async |step| {
             images::compile(paths, &step).await?;

@@ -122,7 +122,7 @@ impl Installation<'_> {
         self.operator(&[values]).await?;
         self.example().await?;
         self.retry_if_changed(service).await?;
-        self.wait().await
+        self.wait(Some(&service.digest)).await
     }
 
     /// Only the product, for a cluster of the user's own.
@@ -130,7 +130,7 @@ impl Installation<'_> {
         self.check_secrets().await?;
         self.operator(values).await?;
         self.example().await?;
-        self.wait().await
+        self.wait(None).await
     }
 
     async fn operator(&self, values: &[PathBuf]) -> Result<()> {
@@ -234,11 +234,11 @@ impl Installation<'_> {
         Ok(())
     }
 
-    async fn wait(&self) -> Result<()> {
+    async fn wait(&self, digest: Option<&str>) -> Result<()> {
         let why = "waiting until the operator reports Ready";
         self.progress
             .step("PostService", why, async |step| {
-                ready::wait(self.client, &step).await
+                ready::wait(self.client, digest, &step).await
             })
             .await
     }

@@ -13,8 +13,9 @@ use crate::progress::Step;
 /// Longest wait; a first pull and migration take seconds.
 const DEADLINE: Duration = Duration::from_mins(5);
 
-/// Waits for condition Ready=True of the present generation; says each change of a condition.
-pub async fn wait(client: &kube::Client, step: &Step) -> Result<()> {
+/// Waits for condition Ready=True of the present generation and, where one is given, of the image
+/// with this digest; says each change of a condition.
+pub async fn wait(client: &kube::Client, digest: Option<&str>, step: &Step) -> Result<()> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &post_service());
     let began = Instant::now();
     let mut said = BTreeMap::new();
@@ -27,7 +28,7 @@ pub async fn wait(client: &kube::Client, step: &Step) -> Result<()> {
                 step.say(line);
             }
         }
-        if is_ready(&object, &conditions) {
+        if is_ready(&object, &conditions) && runs(&object, digest) {
             return Ok(());
         }
         if began.elapsed() > DEADLINE {
@@ -91,6 +92,12 @@ pub fn conditions(object: &DynamicObject) -> Vec<Condition> {
         .collect()
 }
 
+/// Whether the image that serves is the wanted one.
+fn runs(object: &DynamicObject, digest: Option<&str>) -> bool {
+    let current = object.data["status"]["image"]["current"]["digest"].as_str();
+    digest.is_none_or(|wanted| current == Some(wanted))
+}
+
 fn is_ready(object: &DynamicObject, conditions: &[Condition]) -> bool {
     let current = |condition: &Condition| {
         condition
@@ -130,6 +137,14 @@ mod tests {
         assert!(is_ready(&ready(2)));
         assert!(!is_ready(&ready(1)));
         assert!(!is_ready(&object(&json!([]))));
+    }
+
+    #[test]
+    fn the_image_before_does_not_count() {
+        let mut object = object(&json!([]));
+        object.data["status"]["image"] = json!({"current": {"digest": "sha256:a"}});
+        assert!(runs(&object, Some("sha256:a")) && runs(&object, None));
+        assert!(!runs(&object, Some("sha256:b")));
     }
 
     #[test]
