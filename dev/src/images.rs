@@ -73,8 +73,9 @@ pub fn buildah(paths: &Paths, args: &[&str]) -> Command {
         .args(rest)
 }
 
-/// The cargo profile of programs in the local cluster (see Cargo.toml).
-const PROFILE: &str = "local";
+/// The cargo profile of programs in the local cluster: what production runs, so that figures taken
+/// here hold there.
+const PROFILE: &str = "release";
 
 /// Compiles both programs.
 pub async fn compile(paths: &Paths, step: &Step) -> Result<()> {
