@@ -176,13 +176,12 @@ const FOREIGN_FOLDERS: [&str; 10] = [
 /// Removes the few files of ours in those folders, then the folders that are empty.
 fn remove_foreign_files() -> Result<()> {
     let ours = |path: &Path| {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         match path.parent().and_then(Path::to_str) {
-            Some("/var/lib/cni/results") => name.starts_with("post-service-dev-"),
+            // Each notes the network namespace, which lies in our runtime folder.
+            Some("/var/lib/cni/results") => {
+                std::fs::read_to_string(path).is_ok_and(|text| text.contains("post-service-dev"))
+            }
             Some("/var/lib/kubelet/device-plugins") => name.starts_with("kubelet"),
             Some("/var/log/containers") => std::fs::read_link(path)
                 .is_ok_and(|target| target.iter().any(|part| part == "post-service-dev")),

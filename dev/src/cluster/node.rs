@@ -119,6 +119,10 @@ disabled_plugins = [\"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snap
   sandbox_image = \"{pause}\"
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
+  [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]
+    runtime_type = \"io.containerd.runc.v2\"
+    [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]
+      Root = \"{runc}\"
   [plugins.\"io.containerd.grpc.v1.cri\".cni]
     bin_dir = \"/usr/lib/cni\"
     conf_dir = \"{cni}\"
@@ -129,6 +133,7 @@ disabled_plugins = [\"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snap
             state = state.display(),
             socket = self.socket().display(),
             pause = pause::IMAGE,
+            runc = self.paths.run.join("runc").display(),
             cni = self.cni_folder().display(),
             certs = registry_folder(self.paths).display(),
         )
@@ -185,6 +190,8 @@ disabled_plugins = [\"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snap
             format!("--hostname-override={NAME}"),
             format!("--cluster-cidr={POD_CIDR}"),
             "--proxy-mode=iptables".to_owned(),
+            // A new Service answers at once and not within the default second.
+            "--iptables-min-sync-period=50ms".to_owned(),
             // NodePorts only on addresses that no other machine reaches.
             format!("--nodeport-addresses=127.0.0.0/8,{POD_CIDR}"),
             format!("--metrics-bind-address={HOST}:10249"),

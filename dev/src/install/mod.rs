@@ -3,6 +3,7 @@
 pub mod ready;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -20,6 +21,7 @@ use crate::network::HOST;
 use crate::paths::{self, Paths};
 use crate::progress::Progress;
 use crate::state::Secrets;
+use crate::{status, wait};
 
 /// Namespace of the operator.
 pub const OPERATOR_NAMESPACE: &str = "post-operator-system";
@@ -122,7 +124,8 @@ impl Installation<'_> {
         self.operator(&[values]).await?;
         self.example().await?;
         self.retry_if_changed(service).await?;
-        self.wait(Some(&service.digest)).await
+        self.wait(Some(&service.digest)).await?;
+        self.answers().await
     }
 
     /// Only the product, for a cluster of the user's own.
@@ -241,6 +244,20 @@ impl Installation<'_> {
                 ready::wait(self.client, digest, &step).await
             })
             .await
+    }
+
+    /// Waits until the printed address answers: kube-proxy follows the pods by a moment.
+    async fn answers(&self) -> Result<()> {
+        let what = "the API answers on its node port";
+        wait::until(what, Duration::from_secs(20), async || {
+            let url = status::api_url(self.client)
+                .await
+                .ok_or("the Service has no node port")?;
+            let answer = reqwest::get(format!("{url}/health")).await;
+            let answer = answer.and_then(reqwest::Response::error_for_status);
+            answer.map(drop).map_err(|error| error.to_string())
+        })
+        .await
     }
 }
 
