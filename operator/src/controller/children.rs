@@ -10,6 +10,7 @@ use kube::{Client, Resource, ResourceExt as _};
 use kube_runtime::reflector::{self, ObjectRef, Store};
 use kube_runtime::{WatchStreamExt as _, watcher};
 use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
 
 use super::Scope;
 use crate::api::v1alpha1::PostService;
@@ -27,6 +28,7 @@ pub struct Children {
     pub deployments: Store<Deployment>,
     /// Autoscalers.
     pub autoscalers: Store<HorizontalPodAutoscaler>,
+    filled: OnceCell<()>,
 }
 
 /// Changes of children, each as a reference to the owner.
@@ -42,17 +44,24 @@ impl Children {
             jobs: store(scope.api(client), &mut changes),
             deployments: store(scope.api(client), &mut changes),
             autoscalers: store(scope.api(client), &mut changes),
+            filled: OnceCell::new(),
         };
         (children, futures::stream::select_all(changes).boxed())
     }
 
     /// Waits until every store holds the cluster's state once.
+    ///
+    /// Of all who wait only one asks the stores: `Store::wait_until_ready` wakes only the last task
+    /// that polled it, others would wait for ever.
     pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
-        self.service_accounts.wait_until_ready().await?;
-        self.services.wait_until_ready().await?;
-        self.jobs.wait_until_ready().await?;
-        self.deployments.wait_until_ready().await?;
-        self.autoscalers.wait_until_ready().await
+        let fill = || async {
+            self.service_accounts.wait_until_ready().await?;
+            self.services.wait_until_ready().await?;
+            self.jobs.wait_until_ready().await?;
+            self.deployments.wait_until_ready().await?;
+            self.autoscalers.wait_until_ready().await
+        };
+        self.filled.get_or_try_init(fill).await.copied()
     }
 }
 

@@ -75,6 +75,27 @@ async fn one_yaml_brings_database_job_service_and_pods_about_in_this_order() {
 }
 
 #[tokio::test]
+async fn an_operator_that_starts_late_finds_every_service() {
+    let Some(environment) = Environment::find() else {
+        return;
+    };
+    let mut world = World::open(environment, "late").await;
+    let names = ["first", "second", "third", "fourth"];
+    for name in names {
+        world.create_named(name, "1").await;
+    }
+    world.start_operator();
+    for name in names {
+        world
+            .wait::<PostService, _>(name, "a status", |service| {
+                service.status.as_ref()?.observed_generation
+            })
+            .await;
+    }
+    world.close().await;
+}
+
+#[tokio::test]
 async fn pods_and_jobs_are_restricted_and_carry_no_secret_value() {
     let world = world!("pods");
     let digest = world.make_ready("1").await;

@@ -262,6 +262,19 @@ impl World {
             .unwrap();
     }
 
+    /// Creates another `PostService`.
+    pub async fn create_named(&self, name: &str, tag: &str) {
+        let object = json!({
+            "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
+            "metadata": {"name": name},
+            "spec": {"image": {"repository": self.repository, "tag": tag}},
+        });
+        self.api::<PostService>()
+            .patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
+            .await
+            .unwrap();
+    }
+
     pub async fn service(&self) -> PostService {
         self.api::<PostService>().get("post-service").await.unwrap()
     }
