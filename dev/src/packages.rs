@@ -8,82 +8,106 @@ use crate::command::{self, Command};
 use crate::paths::Paths;
 use crate::progress::Progress;
 
-/// A package, the file or program that shows its presence, and what it is for.
+/// A package, what shows its presence, and what it is for.
 struct Package {
     name: &'static str,
-    shown_by: &'static str,
+    shown_by: Sign,
     why: &'static str,
+}
+
+/// What shows that a package, or something as good, is installed.
+enum Sign {
+    /// A program on `PATH`.
+    Program(&'static str),
+    /// A file.
+    File(&'static str),
+    /// A module of Python's.
+    Module(&'static str),
 }
 
 const PACKAGES: &[Package] = &[
     Package {
         name: "containerd",
-        shown_by: "containerd",
+        shown_by: Sign::Program("containerd"),
         why: "runs the pods",
     },
     Package {
         name: "runc",
-        shown_by: "runc",
+        shown_by: Sign::Program("runc"),
         why: "runs the pods' containers",
     },
     Package {
         name: "containernetworking-plugins",
-        shown_by: "/usr/lib/cni/bridge",
+        shown_by: Sign::File("/usr/lib/cni/bridge"),
         why: "connects pods to the network",
     },
     Package {
         name: "buildah",
-        shown_by: "buildah",
+        shown_by: Sign::Program("buildah"),
         why: "builds and pushes the images",
     },
     Package {
         name: "iptables",
-        shown_by: "iptables",
+        shown_by: Sign::Program("iptables"),
         why: "is how Services reach their pods",
     },
     Package {
         name: "iproute2",
-        shown_by: "ip",
+        shown_by: Sign::Program("ip"),
         why: "makes the network bridge",
     },
     Package {
         name: "gcc",
-        shown_by: "cc",
+        shown_by: Sign::Program("cc"),
         why: "links the Rust programs",
     },
     Package {
         name: "libc6-dev",
-        shown_by: "/usr/lib/x86_64-linux-gnu/libc.a",
+        shown_by: Sign::File("/usr/lib/x86_64-linux-gnu/libc.a"),
         why: "links the Rust programs",
     },
     Package {
         name: "python3",
-        shown_by: "python3",
+        shown_by: Sign::Program("python3"),
         why: "runs the AWS stand-ins",
     },
     Package {
+        name: "python3-venv",
+        shown_by: Sign::Module("ensurepip"),
+        why: "keeps the AWS stand-ins apart from the system's Python",
+    },
+    Package {
         name: "ca-certificates",
-        shown_by: "/etc/ssl/certs/ca-certificates.crt",
+        shown_by: Sign::File("/etc/ssl/certs/ca-certificates.crt"),
         why: "trusts the package registries",
     },
 ];
 
 impl Package {
-    fn is_present(&self) -> bool {
-        if self.shown_by.starts_with('/') {
-            Path::new(self.shown_by).exists()
-        } else {
-            command::find(self.shown_by).is_some()
+    async fn is_present(&self) -> bool {
+        match self.shown_by {
+            Sign::Program(name) => command::find(name).is_some(),
+            Sign::File(path) => Path::new(path).exists(),
+            Sign::Module(name) => {
+                let import = format!("import {name}");
+                Command::new("python3")
+                    .args(["-c", &import])
+                    .run()
+                    .await
+                    .is_ok()
+            }
         }
     }
 }
 
 /// Installs what is missing, saying what and why.
 pub async fn install(paths: &Paths, progress: &Progress) -> Result<()> {
-    let missing: Vec<&Package> = PACKAGES
-        .iter()
-        .filter(|package| !package.is_present())
-        .collect();
+    let mut missing = Vec::new();
+    for package in PACKAGES {
+        if !package.is_present().await {
+            missing.push(package);
+        }
+    }
     if missing.is_empty() {
         return Ok(());
     }

@@ -14,9 +14,9 @@ const GIB_COLD: u64 = 15;
 const GIB_WARM: u64 = 3;
 
 /// Whether this machine can run a local cluster.
-pub async fn check(paths: &Paths, cold: bool) -> Result<()> {
+pub async fn check(paths: &Paths, must_build: bool) -> Result<()> {
     user_and_system()?;
-    disk(paths, if cold { GIB_COLD } else { GIB_WARM })?;
+    disk(paths, if must_build { GIB_COLD } else { GIB_WARM })?;
     kernel(&std::fs::read_to_string("/proc/filesystems").unwrap_or_default())?;
     other_kubernetes(paths)?;
     if crate::command::find("ip").is_some() {

@@ -47,6 +47,7 @@ pub fn is_running(paths: &Paths) -> bool {
 
 /// Brings the local cluster up, as far as it is not up yet, with the product in it.
 pub async fn run(paths: &Paths, progress: &Progress) -> Result<()> {
+    preflight::user_and_system()?;
     let _lock = Lock::take()?;
     let local = prepare(paths, progress).await?;
     let (client, (pool, (service, operator))) =
@@ -76,8 +77,8 @@ struct Local {
 
 async fn prepare(paths: &Paths, progress: &Progress) -> Result<Local> {
     cache::sweep(paths);
-    let cold = !paths.cache.exists();
-    preflight::check(paths, cold).await?;
+    let must_build = go::kubectl(paths).is_err();
+    preflight::check(paths, must_build).await?;
     let processes = Processes::new(&paths.run, &paths.logs());
     let any = daemons().into_iter().any(|name| processes.is_running(name));
     state::check_owner(paths, any)?;
@@ -99,6 +100,7 @@ async fn prepare(paths: &Paths, progress: &Progress) -> Result<Local> {
 
 /// The same without the product: nothing is compiled or installed.
 pub async fn run_cluster_only(paths: &Paths, progress: &Progress) -> Result<()> {
+    preflight::user_and_system()?;
     let _lock = Lock::take()?;
     let local = prepare(paths, progress).await?;
     try_join!(

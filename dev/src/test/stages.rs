@@ -11,6 +11,7 @@ use super::{Outcome, Stage};
 use crate::command::Command;
 use crate::down::{self, Purge};
 use crate::kit;
+use crate::packages;
 use crate::paths::Paths;
 use crate::programs::cache::{self, Key};
 use crate::programs::go;
@@ -121,6 +122,7 @@ async fn cargo_deny(paths: &Paths, progress: &Progress) -> Result<PathBuf> {
 }
 
 async fn service(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    install_packages(paths, progress).await?;
     let backends = Backends::new(paths, progress)?;
     let (mysql, cognito) = tokio::try_join!(backends.mysql(), backends.cognito())?;
     Cargo::new(
@@ -134,7 +136,16 @@ async fn service(paths: &Paths, progress: &Progress, full: bool) -> Result<Outco
     .await
 }
 
+/// Without root the tests take what is there: they need less than a cluster does.
+async fn install_packages(paths: &Paths, progress: &Progress) -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        packages::install(paths, progress).await?;
+    }
+    Ok(())
+}
+
 async fn operator(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    install_packages(paths, progress).await?;
     let backends = Backends::new(paths, progress)?;
     let (kubeconfig, mysql, ecr) =
         tokio::try_join!(backends.api_server(), backends.mysql(), backends.ecr())?;
