@@ -184,6 +184,8 @@ async fn run(command: Command) -> Result<ExitCode> {
 
 async fn up_local(paths: &Paths, cluster_only: bool) -> Result<ExitCode> {
     let progress = Progress::new();
+    let processes = Processes::new(&paths.run, &paths.logs());
+    let known_before = processes.known();
     let was_running = up::is_running(paths);
     let work = async {
         if cluster_only {
@@ -205,14 +207,11 @@ async fn up_local(paths: &Paths, cluster_only: bool) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Some(Err(error)) => {
-            let began = Processes::new(&paths.run, &paths.logs()).known().is_empty();
-            Err(if began {
-                error
-            } else {
-                error.context("up did not finish; what runs was left for you to look at (`cargo dev status`, `cargo dev logs`), run `cargo dev up` again to go on or `cargo dev down` to stop")
-            })
-        }
+        // A refusal, or a failure before anything was started, stands for itself.
+        Some(Err(error)) if processes.known() == known_before => Err(error),
+        Some(Err(error)) => Err(error.context(
+            "up did not finish; what runs was left for you to look at (`cargo dev status`, `cargo dev logs`), run `cargo dev up` again to go on or `cargo dev down` to stop",
+        )),
         None => {
             progress.line("interrupted");
             if !was_running {
