@@ -36,6 +36,8 @@ use validate::{Selector, Validated};
 const POLL: Duration = Duration::from_secs(30);
 /// The same while something is missing or fails.
 const POLL_IN_TROUBLE: Duration = Duration::from_secs(5);
+/// A pass that takes longer is given up and comes again: no lost answer holds an object for ever.
+const PASS_LIMIT: Duration = Duration::from_mins(1);
 /// Passes under way at once.
 const CONCURRENCY: u16 = 16;
 
@@ -119,6 +121,9 @@ pub enum Error {
     /// A typed value did not turn into JSON.
     #[error("could not encode an object: {0}")]
     Encode(serde_json::Error),
+    /// The pass took longer than [`PASS_LIMIT`].
+    #[error("the pass took longer than {} s", PASS_LIMIT.as_secs())]
+    Slow,
     /// A watch ended for good.
     #[error("the cache of children ended")]
     CacheEnded(#[from] reflector::store::WriterDropped),
@@ -190,7 +195,9 @@ fn calls(woken: mpsc::UnboundedReceiver<ObjectRef<PostService>>) -> Changes {
 
 async fn reconcile(service: Arc<PostService>, ctx: Arc<Context>) -> Result<Action, Error> {
     let started = Instant::now();
-    let result = pass(&service, &ctx).await;
+    let result = tokio::time::timeout(PASS_LIMIT, pass(&service, &ctx))
+        .await
+        .unwrap_or(Err(Error::Slow));
     let outcome = if result.is_ok() { "success" } else { "error" };
     metrics::counter!("post_operator_reconciles_total", "result" => outcome).increment(1);
     metrics::histogram!("post_operator_reconcile_duration_seconds").record(started.elapsed());
