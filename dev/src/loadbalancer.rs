@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -33,19 +33,22 @@ pub async fn run(kubeconfig: &Path) -> Result<()> {
     watcher(services, watcher::Config::default())
         .default_backoff()
         .applied_objects()
-        .try_for_each(|service| {
+        .for_each(|event| {
             let client = client.clone();
             async move {
-                if wants_address(&service) {
-                    // Tried again at the next event of the Service: it may just have been deleted.
-                    if let Err(error) = give_address(&client, &service).await {
-                        eprintln!("{}: {error:#}", service.metadata.name.unwrap_or_default());
+                match event {
+                    Ok(service) if wants_address(&service) => {
+                        // Tried again at the Service's next event: it may just have been deleted.
+                        if let Err(error) = give_address(&client, &service).await {
+                            eprintln!("{}: {error:#}", service.metadata.name.unwrap_or_default());
+                        }
                     }
+                    Ok(_) => {}
+                    Err(error) => eprintln!("watch interrupted, starting again: {error}"),
                 }
-                Ok(())
             }
         })
-        .await?;
+        .await;
     Ok(())
 }
 

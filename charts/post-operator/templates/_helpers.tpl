@@ -27,10 +27,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [platform.hhottdogg.shop]
   resources: [postservices/status]
   verbs: [patch]
-- apiGroups: [platform.hhottdogg.shop]
-  # Owner references that block the owner's deletion need it.
-  resources: [postservices/finalizers]
-  verbs: [update]
 - apiGroups: [""]
   # Only the Secrets that a PostService names, by name.
   resources: [secrets]

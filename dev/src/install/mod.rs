@@ -217,7 +217,7 @@ impl Installation<'_> {
         manifests::apply(self.client, &yaml).await
     }
 
-    /// A tag is resolved when it is written: pushing another image under it needs a nudge.
+    /// A tag is resolved every few minutes: another image pushed under it is found at once by this.
     async fn retry_if_changed(&self, service: &Image) -> Result<()> {
         let annotation = "platform.hhottdogg.shop/retry";
         let api: Api<DynamicObject> =

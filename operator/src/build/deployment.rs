@@ -4,25 +4,23 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, LocalObjectReference,
-    PodSpec, PodTemplateSpec, Probe, SleepAction, TopologySpreadConstraint,
+    Container, ContainerPort, HTTPGetAction, Lifecycle, LifecycleHandler, PodSpec, PodTemplateSpec,
+    Probe, SleepAction, TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{
-    APPLICATION, Credentials, HTTP_PORT, METRICS_PORT, Settings, container, environment, labels,
-    metadata, pod_security, selector, service_account_name,
+    APPLICATION, Credentials, FINGERPRINT, HTTP_PORT, METRICS_PORT, Settings, container,
+    environment, labels, metadata, pod, selector,
 };
 use crate::api::v1alpha1::TopologySpread;
 use crate::controller::validate::Validated;
 use crate::rollout::Image;
 
-/// Changes with the Secrets' values, so that pods are replaced when those change.
-const FINGERPRINT: &str = "platform.hhottdogg.shop/secrets-fingerprint";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
-/// Never carries `replicas`: the autoscaler owns them (crd.md, promise 1).
+/// Never carries `replicas`: the autoscaler owns them.
 pub(super) fn build(
     spec: &Validated,
     image: &Image,
@@ -41,7 +39,7 @@ pub(super) fn build(
             strategy: Some(strategy(spec)),
             template: PodTemplateSpec {
                 metadata: Some(pod_metadata(spec, credentials)),
-                spec: Some(pod(spec, image, settings)),
+                spec: Some(serving_pod(spec, image, settings)),
             },
             ..DeploymentSpec::default()
         }),
@@ -76,29 +74,11 @@ fn pod_metadata(spec: &Validated, credentials: &Credentials) -> ObjectMeta {
     }
 }
 
-fn pod(spec: &Validated, image: &Image, settings: &Settings) -> PodSpec {
-    let additions = &spec.spec.pod;
-    let pull_secrets = &spec.spec.image.pull_secrets;
+fn serving_pod(spec: &Validated, image: &Image, settings: &Settings) -> PodSpec {
     PodSpec {
-        service_account_name: Some(service_account_name(spec).to_owned()),
-        automount_service_account_token: Some(false),
-        enable_service_links: Some(false),
-        security_context: Some(pod_security()),
         termination_grace_period_seconds: Some(i64::from(seconds(spec.grace_period))),
-        containers: vec![serving_container(spec, image, settings)],
-        image_pull_secrets: (!pull_secrets.is_empty()).then(|| {
-            pull_secrets
-                .iter()
-                .map(|name| LocalObjectReference { name: name.clone() })
-                .collect()
-        }),
-        node_selector: (!additions.node_selector.is_empty())
-            .then(|| additions.node_selector.clone()),
-        tolerations: (!additions.tolerations.is_empty()).then(|| additions.tolerations.clone()),
-        priority_class_name: (!additions.priority_class_name.is_empty())
-            .then(|| additions.priority_class_name.clone()),
         topology_spread_constraints: spread(spec),
-        ..PodSpec::default()
+        ..pod(spec, serving_container(spec, image, settings))
     }
 }
 
@@ -125,7 +105,7 @@ fn serving_container(spec: &Validated, image: &Image, settings: &Settings) -> Co
     }
 }
 
-/// The drain of crd.md, promise 10: the pod leaves the endpoints at once and serves on for
+/// The drain: the pod leaves the endpoints at once and serves on for
 /// `drainDelay`; only then comes SIGTERM. The kubelet itself sleeps; the image needs no shell.
 fn drain(spec: &Validated) -> LifecycleHandler {
     LifecycleHandler {

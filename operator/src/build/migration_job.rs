@@ -1,4 +1,4 @@
-//! The Job that brings the schema up to an image's version (crd.md, promise 2).
+//! The Job that brings the schema up to an image's version before its pods start.
 
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
@@ -9,10 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    COMPONENT, Credentials, container, environment, labels, metadata, pod_security,
-    service_account_name,
-};
+use super::{COMPONENT, Credentials, FINGERPRINT, container, environment, labels, metadata, pod};
 use crate::api::RETRY_ANNOTATION;
 use crate::controller::validate::Validated;
 use crate::rollout::{Image, JobState};
@@ -53,6 +50,7 @@ pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) 
                 RETRY_ANNOTATION.into(),
                 spec.retry.clone().unwrap_or_default(),
             ),
+            (FINGERPRINT.into(), credentials.fingerprint.clone()),
         ]
         .into(),
     );
@@ -71,7 +69,7 @@ pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) 
                     labels: Some(pod_labels),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod(spec, image)),
+                spec: Some(migrating_pod(spec, image)),
             },
             ..JobSpec::default()
         }),
@@ -110,20 +108,16 @@ fn failure_policy() -> PodFailurePolicy {
     }
 }
 
-fn pod(spec: &Validated, image: &Image) -> PodSpec {
+fn migrating_pod(spec: &Validated, image: &Image) -> PodSpec {
+    let container = Container {
+        args: Some(vec!["migrate".into()]),
+        env: Some(environment::migrate(spec)),
+        resources: Some(spec.resources.clone()),
+        ..container(spec, CONTAINER, image)
+    };
     PodSpec {
-        service_account_name: Some(service_account_name(spec).to_owned()),
-        automount_service_account_token: Some(false),
-        enable_service_links: Some(false),
         restart_policy: Some("Never".into()),
-        security_context: Some(pod_security()),
-        containers: vec![Container {
-            args: Some(vec!["migrate".into()]),
-            env: Some(environment::migrate(spec)),
-            resources: Some(spec.resources.clone()),
-            ..container(spec, CONTAINER, image)
-        }],
-        ..PodSpec::default()
+        ..pod(spec, container)
     }
 }
 
@@ -144,9 +138,11 @@ pub fn state(job: &Job) -> JobState {
     state
 }
 
-/// Whether spec or retry token have changed since the Job was made: a failed one may be tried again.
-pub fn is_outdated(spec: &Validated, job: &Job) -> bool {
+/// Whether spec, retry token or Secrets have changed since the Job was made: a failed one may be
+/// tried again.
+pub fn is_outdated(spec: &Validated, credentials: &Credentials, job: &Job) -> bool {
     let annotation = |key: &str| job.annotations().get(key).map_or("", String::as_str);
     annotation(GENERATION_ANNOTATION) != spec.id.generation.unwrap_or_default().to_string()
         || annotation(RETRY_ANNOTATION) != spec.retry.as_deref().unwrap_or_default()
+        || annotation(FINGERPRINT) != credentials.fingerprint
 }

@@ -13,8 +13,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, PodSecurityContext, SeccompProfile, SecurityContext, Service,
-    ServiceAccount,
+    Capabilities, Container, LocalObjectReference, PodSecurityContext, PodSpec, SeccompProfile,
+    SecurityContext, Service, ServiceAccount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -30,6 +30,9 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const NAME: &str = "app.kubernetes.io/name";
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const COMPONENT: &str = "app.kubernetes.io/component";
+/// Annotation that changes with the Secrets' values: pods are replaced, and a failed migration is
+/// tried again, when those change.
+const FINGERPRINT: &str = "platform.hhottdogg.shop/secrets-fingerprint";
 /// Name of the application in labels, and of its container.
 const APPLICATION: &str = "post-service";
 /// Port of the REST API in the pod.
@@ -46,8 +49,8 @@ pub enum Child<K> {
     Create(Box<K>),
     /// Whatever is there stays.
     Keep,
-    /// It shall be gone.
-    Absent,
+    /// The one of this name shall be gone.
+    Remove(String),
 }
 
 impl<K> Child<K> {
@@ -82,8 +85,10 @@ pub fn objects(
         (MigrationJob::Run(image), Some(credentials)) => {
             Child::Create(Box::new(migration_job::build(spec, image, credentials)))
         }
-        (MigrationJob::Remove, _) => Child::Absent,
-        (MigrationJob::Keep | MigrationJob::Run(_), _) => Child::Keep,
+        (MigrationJob::Remove(image), Some(credentials)) => {
+            Child::Remove(migration_job_name(spec, image, credentials))
+        }
+        _ => Child::Keep,
     };
     let deployment = match (&plan.workload, credentials) {
         (Workload::Run(image), Some(credentials)) => {
@@ -142,9 +147,11 @@ fn selector(name: &str) -> BTreeMap<String, String> {
     ])
 }
 
-/// [`selector`] as a label selector.
-pub fn selector_text(name: &str) -> String {
-    selector(name)
+/// A label selector of every pod of a `PostService`, serving or migrating.
+pub fn pods_selector(name: &str) -> String {
+    let mut labels = selector(name);
+    labels.remove(COMPONENT);
+    labels
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
@@ -155,6 +162,29 @@ pub fn selector_text(name: &str) -> String {
 fn service_account_name(spec: &Validated) -> &str {
     let name = &spec.spec.service_account.name;
     if name.is_empty() { &spec.id.name } else { name }
+}
+
+/// What every pod has in common: identity, security, and where it may run.
+fn pod(spec: &Validated, container: Container) -> PodSpec {
+    let placement = &spec.spec.pod;
+    let pull_secrets = spec.spec.image.pull_secrets.iter();
+    let pull_secrets: Vec<_> = pull_secrets
+        .map(|name| LocalObjectReference { name: name.clone() })
+        .collect();
+    let priority = &placement.priority_class_name;
+    PodSpec {
+        service_account_name: Some(service_account_name(spec).to_owned()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(pod_security()),
+        image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
+        node_selector: (!placement.node_selector.is_empty())
+            .then(|| placement.node_selector.clone()),
+        tolerations: (!placement.tolerations.is_empty()).then(|| placement.tolerations.clone()),
+        priority_class_name: (!priority.is_empty()).then(|| priority.clone()),
+        containers: vec![container],
+        ..PodSpec::default()
+    }
 }
 
 /// Pod level of the `restricted` Pod Security Standard.

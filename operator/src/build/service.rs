@@ -98,6 +98,25 @@ fn annotations(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {
     annotations
 }
 
+/// A key of the free maps that a typed field sets, if there is one.
+pub fn taken_key(load_balancer: &LoadBalancer) -> Option<String> {
+    let plain = LoadBalancer {
+        attributes: BTreeMap::new(),
+        target_group_attributes: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        ..load_balancer.clone()
+    };
+    let taken = |free: &BTreeMap<String, String>, typed: BTreeMap<String, String>| {
+        free.keys().find(|key| typed.contains_key(*key)).cloned()
+    };
+    taken(&load_balancer.attributes, attributes(&plain))
+        .or_else(|| {
+            let typed = target_group_attributes(&plain);
+            taken(&load_balancer.target_group_attributes, typed)
+        })
+        .or_else(|| taken(&load_balancer.annotations, annotations(&plain)))
+}
+
 fn attributes(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {
     let mut attributes = load_balancer.attributes.clone();
     attributes.insert(

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::validate::Identity;
+use super::validate::{Identity, quantity_value};
 use super::{Context, Error};
 use crate::build::{Child, MANAGER, Objects};
 
@@ -22,22 +22,31 @@ const APPLIED: &str = "platform.hhottdogg.shop/applied";
 /// Ended migration Jobs that are kept beside the present one.
 const OLD_JOBS: usize = 3;
 
+/// What a pass wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied {
+    /// The Deployment was made or changed: what the cache says of its pods is of before.
+    pub deployment: bool,
+}
+
 /// Applies every child of `id`.
-pub async fn objects(id: &Identity, objects: Objects, ctx: &Context) -> Result<(), Error> {
+pub async fn objects(id: &Identity, objects: Objects, ctx: &Context) -> Result<Applied, Error> {
     let children = &ctx.children;
     one(id, objects.service_account, &children.service_accounts, ctx).await?;
     one(id, objects.service, &children.services, ctx).await?;
     migration(id, objects.migration, ctx).await?;
-    one(id, objects.deployment, &children.deployments, ctx).await?;
-    one(id, objects.autoscaler, &children.autoscalers, ctx).await
+    let deployment = one(id, objects.deployment, &children.deployments, ctx).await?;
+    one(id, objects.autoscaler, &children.autoscalers, ctx).await?;
+    Ok(Applied { deployment })
 }
 
+/// True if the object was written.
 async fn one<K>(
     id: &Identity,
     child: Child<K>,
     store: &Store<K>,
     ctx: &Context,
-) -> Result<(), Error>
+) -> Result<bool, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -47,14 +56,20 @@ where
 {
     let api = Api::<K>::namespaced(ctx.client.clone(), &id.namespace);
     match child {
-        Child::Keep => Ok(()),
-        Child::Absent => remove(id, &api, owned(id, store)).await,
+        Child::Keep => Ok(false),
+        Child::Remove(name) => {
+            let mut named = owned(id, store);
+            named.retain(|object| object.name_any() == name);
+            remove(id, &api, named).await?;
+            Ok(false)
+        }
         Child::Create(object) => {
             let name = object.name_any();
-            if live(id, &name, store, &api).await?.is_none() {
+            let absent = live(id, &name, store, &api).await?.is_none();
+            if absent {
                 patch(&api, &name, &to_json(&*object)?).await?;
             }
-            Ok(())
+            Ok(absent)
         }
         Child::Apply(object) => {
             let name = object.name_any();
@@ -63,11 +78,10 @@ where
                 Some(live) => covers(&to_json(&*live)?, &desired),
                 None => false,
             };
-            if up_to_date {
-                Ok(())
-            } else {
-                patch(&api, &name, &desired).await
+            if !up_to_date {
+                patch(&api, &name, &desired).await?;
             }
+            Ok(!up_to_date)
         }
     }
 }
@@ -83,7 +97,7 @@ async fn migration(id: &Identity, child: Child<Job>, ctx: &Context) -> Result<()
         let old = others.split_off(others.len().min(OLD_JOBS));
         remove(id, &Api::namespaced(ctx.client.clone(), &id.namespace), old).await?;
     }
-    one(id, child, &ctx.children.jobs, ctx).await
+    one(id, child, &ctx.children.jobs, ctx).await.map(drop)
 }
 
 /// The object of that name, from the store or, if it is not there, from the cluster: it may be too
@@ -188,8 +202,13 @@ fn with_hash(mut desired: Value) -> Value {
 fn covers(live: &Value, desired: &Value) -> bool {
     match (live, desired) {
         (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, wanted)| {
-            live.get(key)
-                .map_or_else(|| is_empty(wanted), |found| covers(found, wanted))
+            let Some(found) = live.get(key) else {
+                return is_empty(wanted);
+            };
+            match key.as_str() {
+                "requests" | "limits" => same_quantities(found, wanted),
+                _ => covers(found, wanted),
+            }
         }),
         (Value::Array(live), Value::Array(desired))
             if desired.iter().all(|e| name(e).is_some()) =>
@@ -207,6 +226,17 @@ fn covers(live: &Value, desired: &Value) -> bool {
                     .all(|(found, wanted)| covers(found, wanted))
         }
         (live, desired) => live == desired || is_empty(live) && is_empty(desired),
+    }
+}
+
+/// Quantities are stored in another form than they were written in: `1000m` becomes `1`.
+fn same_quantities(live: &Value, desired: &Value) -> bool {
+    let value = |quantity: &Value| quantity.as_str().and_then(quantity_value);
+    match (live, desired) {
+        (Value::Object(live), Value::Object(desired)) => desired
+            .iter()
+            .all(|(name, wanted)| live.get(name).and_then(value) == value(wanted)),
+        _ => live == desired,
     }
 }
 
@@ -254,6 +284,15 @@ mod tests {
         ] {
             assert!(!covers(&live, &desired), "{desired}");
         }
+    }
+
+    #[test]
+    fn a_quantity_in_another_form_is_no_difference() {
+        let live = json!({"requests": {"cpu": "1", "memory": "1Gi"}});
+        let same = json!({"requests": {"cpu": "1000m", "memory": "1024Mi"}});
+        assert!(covers(&live, &same));
+        let other = json!({"requests": {"cpu": "1001m", "memory": "1024Mi"}});
+        assert!(!covers(&live, &other));
     }
 
     #[test]

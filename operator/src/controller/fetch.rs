@@ -51,18 +51,22 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
         .get(&ObjectRef::new(&name).within(&namespace));
     let jobs = owned_jobs(service, ctx);
     let pods = Api::<Pod>::namespaced(ctx.client.clone(), &namespace);
-    let failed = jobs
+    let newest = jobs
         .iter()
-        .find(|job| migration_job::state(job) == JobState::Failed);
-    let migration_failure = match failed {
-        Some(job) => last_words(&pods, &job.name_any()).await?,
-        None => None,
-    };
-    let pod_trouble = match &deployment {
-        Some(deployment) if !crate::rollout::is_complete(deployment) => {
-            pod_trouble(&pods, &name).await?
+        .max_by_key(|job| job.creation_timestamp().map(|time| time.0));
+    let newest_state = newest.map(|job| migration_job::state(job));
+    let migration_failure = match newest {
+        Some(job) if newest_state == Some(JobState::Failed) => {
+            last_words(&pods, &job.name_any()).await?
         }
         _ => None,
+    };
+    let incomplete = |deployment: &Arc<Deployment>| !crate::rollout::is_complete(deployment);
+    let starting = newest_state == Some(JobState::Running);
+    let pod_trouble = if starting || deployment.as_ref().is_some_and(incomplete) {
+        pod_trouble(&pods, &name).await?
+    } else {
+        None
     };
     Ok(Inputs {
         secrets: RawSecrets { database, auth },
@@ -87,7 +91,7 @@ fn owned_jobs(service: &PostService, ctx: &Context) -> Vec<Arc<Job>> {
     })
 }
 
-/// The termination message of a Job's last pod (crd.md: failures carry the pod's last lines).
+/// The termination message of a Job's last pod.
 async fn last_words(pods: &Api<Pod>, job: &str) -> Result<Option<String>, Error> {
     let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     let pods = pods.list(&selector).await.map_err(|source| Error::Read {
@@ -111,7 +115,7 @@ async fn last_words(pods: &Api<Pod>, job: &str) -> Result<Option<String>, Error>
 /// The first container of the service that waits for a reason, in one line.
 async fn pod_trouble(pods: &Api<Pod>, name: &str) -> Result<Option<String>, Error> {
     let selector = ListParams::default()
-        .labels(&crate::build::selector_text(name))
+        .labels(&crate::build::pods_selector(name))
         .limit(100);
     let pods = pods.list(&selector).await.map_err(|source| Error::Read {
         what: "the Deployment's pods",

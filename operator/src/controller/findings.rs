@@ -62,7 +62,13 @@ fn overall(pass: &Pass<'_>) -> Vec<Finding> {
             vec![ready(Truth::False, "Degraded", &trouble)]
         }
         (Step::Bootstrapping, None) => progressing("Bootstrapping", "connecting to the database"),
-        (Step::Migrating, _) => progressing("Migrating", "the migration Job is running"),
+        (Step::Migrating, _) => {
+            let trouble = pass.inputs.pod_trouble.as_deref();
+            progressing(
+                "Migrating",
+                trouble.unwrap_or("the migration Job is running"),
+            )
+        }
         (Step::RollingOut, _) => match deadline(pass) {
             Some(message) => vec![ready(Truth::False, "Degraded", &message)],
             None => progressing("RollingOut", &rolling_out(pass)),

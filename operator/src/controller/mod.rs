@@ -22,7 +22,7 @@ use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{Config, Controller, WatchStreamExt as _, watcher};
 use tokio::sync::mpsc;
 
-use crate::api::v1alpha1::PostService;
+use crate::api::v1alpha1::{MigrationState, PostService, PostServiceStatus};
 use crate::build::{self, MANAGER, Settings, migration_job};
 use crate::database::{self, DatabaseError, DatabaseFacts, DatabaseUrl};
 use crate::registry::{Registry, RegistryError, RegistryImage};
@@ -32,7 +32,7 @@ use observe::Observer;
 use secrets::{Credentials, SecretFault};
 use validate::{Selector, Validated};
 
-/// Secrets are polled and the database is looked at this often (crd.md, promise 7).
+/// Secrets are polled and the database is looked at this often.
 const POLL: Duration = Duration::from_secs(30);
 /// The same while something is missing or fails.
 const POLL_IN_TROUBLE: Duration = Duration::from_secs(5);
@@ -130,6 +130,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The reason of condition `Stalled`, when trying again alone mends nothing.
+    fn stalls(&self) -> Option<&'static str> {
+        match self {
+            Self::ObjectConflict { .. } => Some("ObjectConflict"),
+            Self::Read { source, .. } | Self::Write { source, .. } => match source {
+                kube::Error::Api(status) if status.is_forbidden() => Some("AccessDenied"),
+                kube::Error::Api(status) if matches!(status.code, 400 | 422) => Some("InvalidSpec"),
+                _ => None,
+            },
+            Self::Encode(_) | Self::Slow | Self::CacheEnded(_) => None,
+        }
+    }
+
     fn write<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Self {
         Self::Write {
             kind: K::kind(&()).into_owned(),
@@ -198,6 +211,10 @@ async fn reconcile(service: Arc<PostService>, ctx: Arc<Context>) -> Result<Actio
     let result = tokio::time::timeout(PASS_LIMIT, pass(&service, &ctx))
         .await
         .unwrap_or(Err(Error::Slow));
+    let result = match result {
+        Ok(action) => Ok(action),
+        Err(error) => failed(&service, error, &ctx).await,
+    };
     let outcome = if result.is_ok() { "success" } else { "error" };
     metrics::counter!("post_operator_reconciles_total", "result" => outcome).increment(1);
     metrics::histogram!("post_operator_reconcile_duration_seconds").record(started.elapsed());
@@ -236,10 +253,15 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         building.as_ref(),
         ctx,
     );
-    let plan = rollout::next(&spec, &status, &observed);
+    if is_known(&status) && lacks_answers(&spec, &observed) {
+        // The first answers after a start or a change are on their way: they call the next pass.
+        return Ok(Action::requeue(POLL_IN_TROUBLE));
+    }
+    let mut plan = rollout::next(&spec, &status, &observed);
     let objects = build::objects(&spec, &plan, building.as_ref(), &ctx.settings);
-    if let Err(error) = apply::objects(&spec.id, objects, ctx).await {
-        return failed(service, error, ctx).await;
+    let applied = apply::objects(&spec.id, objects, ctx).await?;
+    if applied.deployment && plan.step == Step::Idle {
+        plan.step = Step::RollingOut;
     }
     let pass = report::Pass {
         spec: &spec,
@@ -257,6 +279,18 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     }))
 }
 
+/// Whether an earlier pass has said what is the case.
+fn is_known(status: &PostServiceStatus) -> bool {
+    !status.conditions.is_empty()
+}
+
+/// Whether a pass would have to guess.
+fn lacks_answers(spec: &Validated, observed: &Observed) -> bool {
+    let asks_registry = matches!(spec.selector, Selector::Tag(_));
+    asks_registry && observed.image.is_none()
+        || observed.secrets_ready && observed.database.is_none()
+}
+
 fn for_builders(credentials: &Credentials) -> build::Credentials {
     let url = &credentials.database;
     build::Credentials {
@@ -268,7 +302,7 @@ fn for_builders(credentials: &Credentials) -> build::Credentials {
 /// The latest answers of registry and database, and where the wanted image's migration stands.
 fn observe(
     spec: &Validated,
-    status: &crate::api::v1alpha1::PostServiceStatus,
+    status: &PostServiceStatus,
     inputs: &fetch::Inputs,
     credentials: &Result<Credentials, SecretFault>,
     building: Option<&build::Credentials>,
@@ -289,7 +323,7 @@ fn observe(
         secrets_ready: credentials.is_ok(),
         database,
         running: inputs.deployment.as_deref().map(rollout::running),
-        migration: migration(spec, status, inputs, job.as_deref()),
+        migration: migration(spec, status, inputs, job.as_deref(), building),
     };
     (observed, job)
 }
@@ -343,19 +377,22 @@ fn ask_database(
 
 fn migration(
     spec: &Validated,
-    status: &crate::api::v1alpha1::PostServiceStatus,
+    status: &PostServiceStatus,
     inputs: &fetch::Inputs,
     job: Option<&str>,
+    building: Option<&build::Credentials>,
 ) -> Migration {
     if !spec.spec.database.migrations.enabled {
         return Migration::Disabled;
     }
-    let Some(name) = job else {
+    let (Some(name), Some(credentials)) = (job, building) else {
         return Migration::Pending;
     };
     let live = inputs.jobs.iter().find(|job| job.name_any() == name);
     match live.map(|job| (job, migration_job::state(job))) {
-        Some((job, rollout::JobState::Failed)) if migration_job::is_outdated(spec, job) => {
+        Some((job, rollout::JobState::Failed))
+            if migration_job::is_outdated(spec, credentials, job) =>
+        {
             Migration::Retry
         }
         Some((_, state)) => Migration::Job(state),
@@ -365,21 +402,17 @@ fn migration(
 }
 
 /// A Job that somebody removed after its success need not run again.
-fn remembers_success(status: &crate::api::v1alpha1::PostServiceStatus, job: &str) -> bool {
-    status.migration.as_ref().is_some_and(|known| {
-        known.job == job && known.state == crate::api::v1alpha1::MigrationState::Complete
-    })
+fn remembers_success(status: &PostServiceStatus, job: &str) -> bool {
+    status
+        .migration
+        .as_ref()
+        .is_some_and(|known| known.job == job && known.state == MigrationState::Complete)
 }
 
 /// Says in the status what only somebody else can mend; the error itself makes the pass come again.
 async fn failed(service: &PostService, error: Error, ctx: &Context) -> Result<Action, Error> {
-    let reason = match &error {
-        Error::ObjectConflict { .. } => "ObjectConflict",
-        Error::Write {
-            source: kube::Error::Api(status),
-            ..
-        } if status.is_forbidden() => "AccessDenied",
-        _ => return Err(error),
+    let Some(reason) = error.stalls() else {
+        return Err(error);
     };
     let status = report::stalled(service, reason, &error.to_string(), Timestamp::now());
     report::write(service, status, ctx).await?;

@@ -86,12 +86,7 @@ pub fn stalled(
         Finding::new(ConditionType::Ready, Truth::False, "Degraded", message),
         Finding::new(ConditionType::Stalled, Truth::True, reason, message),
     ];
-    let mut conditions = conditions(findings, generation, &previous.conditions, now);
-    let kept = previous.conditions.iter().filter(|old| {
-        old.type_ != ConditionType::Reconciling.as_str()
-            && !conditions.iter().any(|new| new.type_ == old.type_)
-    });
-    conditions.extend(kept.cloned().collect::<Vec<_>>());
+    let conditions = with_others(findings, &previous, generation, now);
     PostServiceStatus {
         observed_generation: generation,
         phase: Some("Stalled".into()),
@@ -114,17 +109,31 @@ pub fn suspended(service: &PostService, now: Timestamp) -> PostServiceStatus {
         "Suspended",
         "spec.suspend is true: nothing is changed until it is false",
     );
+    let generation = service.metadata.generation;
     PostServiceStatus {
-        observed_generation: service.metadata.generation,
+        observed_generation: generation,
         phase: Some("Suspended".into()),
-        conditions: conditions(
-            vec![ready],
-            service.metadata.generation,
-            &previous.conditions,
-            now,
-        ),
+        conditions: with_others(vec![ready], &previous, generation, now),
         ..previous
     }
+}
+
+/// `findings`, and the last pass's conditions that they do not replace. `Reconciling` and `Stalled`
+/// exist only while true.
+fn with_others(
+    findings: Vec<Finding>,
+    previous: &PostServiceStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let passing = [ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::as_str);
+    let mut all = conditions(findings, generation, &previous.conditions, now);
+    let others = previous.conditions.iter().filter(|old| {
+        !passing.contains(&old.type_.as_str()) && !all.iter().any(|new| new.type_ == old.type_)
+    });
+    let others: Vec<_> = others.cloned().collect();
+    all.extend(others);
+    all
 }
 
 /// Writes `next` where it differs, and an Event for each condition that changed.
@@ -169,14 +178,19 @@ pub fn address(service: Option<&Service>) -> Option<String> {
 fn endpoints(pass: &Pass<'_>) -> Vec<Endpoint> {
     let id = &pass.spec.id;
     let port = build::service::port(pass.spec);
-    let scheme = if port == 443 { "https" } else { "http" };
+    let tls = &pass.spec.spec.service.load_balancer.tls;
+    let scheme = if tls.certificate_arn.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let cluster = Endpoint {
         scope: "cluster".into(),
         url: format!("http://{}.{}.svc:{port}", id.name, id.namespace),
     };
     let outside = address(pass.inputs.service.as_deref()).map(|address| Endpoint {
         scope: "loadBalancer".into(),
-        url: if port == 80 || port == 443 {
+        url: if (scheme, port) == ("http", 80) || (scheme, port) == ("https", 443) {
             format!("{scheme}://{address}")
         } else {
             format!("{scheme}://{address}:{port}")

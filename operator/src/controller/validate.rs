@@ -11,7 +11,7 @@ use kube::{Resource as _, ResourceExt as _};
 use super::secrets::AuthKeys;
 use crate::api::RETRY_ANNOTATION;
 use crate::api::v1alpha1::{PostService, PostServiceSpec, Scheme, TlsMode};
-use crate::build::environment;
+use crate::build::{self, environment};
 use crate::registry::Digest;
 
 /// Time after SIGTERM within which a pod has ended, beyond the drain delay.
@@ -62,7 +62,7 @@ pub struct Validated {
     pub retry: Option<String>,
     /// How often the registry is asked.
     pub scan_interval: Duration,
-    /// How long a deleted pod goes on serving (crd.md, promise 10).
+    /// How long a deleted pod goes on serving.
     pub drain_delay: Duration,
     /// `terminationGracePeriodSeconds` of the pods.
     pub grace_period: Duration,
@@ -213,6 +213,12 @@ fn check_cross_field_rules(raw: &PostServiceSpec) -> Result<(), Invalid> {
         .keys
         .keys()
         .find(|key| !AuthKeys::known(key));
+    let taken = build::service::taken_key(load_balancer);
+    let too_much = raw.resources.requests.iter().find(|(name, request)| {
+        let limit = raw.resources.limits.get(*name);
+        let limit = limit.and_then(|limit| quantity_value(limit));
+        limit.is_some_and(|limit| quantity_value(request) > Some(limit))
+    });
     let reserved = raw
         .pod
         .env
@@ -243,6 +249,22 @@ fn check_cross_field_rules(raw: &PostServiceSpec) -> Result<(), Invalid> {
             health.interval_seconds < health.timeout_seconds,
             "service.loadBalancer.healthCheck.intervalSeconds",
             "must be at least timeoutSeconds".into(),
+        ),
+        (
+            too_much.is_some(),
+            "resources.requests",
+            format!(
+                "{} exceeds its limit: raise resources.limits too",
+                too_much.map_or("", |(name, _)| name)
+            ),
+        ),
+        (
+            taken.is_some(),
+            "service.loadBalancer",
+            format!(
+                "{} is set by a field of its own: use that",
+                taken.unwrap_or_default()
+            ),
         ),
         (
             unknown_key.is_some(),
@@ -302,7 +324,8 @@ fn resources(raw: &PostServiceSpec) -> Result<ResourceRequirements, Invalid> {
         quantities
             .iter()
             .map(|(name, text)| {
-                is_quantity(text)
+                quantity_value(text)
+                    .is_some()
                     .then(|| (name.clone(), Quantity(text.clone())))
                     .ok_or_else(|| Invalid {
                         field,
@@ -320,16 +343,32 @@ fn resources(raw: &PostServiceSpec) -> Result<ResourceRequirements, Invalid> {
     })
 }
 
-/// A Kubernetes quantity: a decimal number and a suffix (`Quantity` of apimachinery).
-fn is_quantity(text: &str) -> bool {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let suffix = &text[digits.len()..];
-    let known = [
-        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
+/// The value of a Kubernetes quantity, a decimal number with a suffix (`Quantity` of apimachinery).
+pub fn quantity_value(text: &str) -> Option<f64> {
+    const SUFFIXES: [(&str, f64); 16] = [
+        ("", 1.0),
+        ("n", 1e-9),
+        ("u", 1e-6),
+        ("m", 1e-3),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+        ("E", 1e18),
+        ("Ki", 1_024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("Ei", 1_152_921_504_606_846_976.0),
     ];
-    known.contains(&suffix)
-        && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
-        && digits.parse::<f64>().is_ok()
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let decimal = digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let number: f64 = decimal.then(|| digits.parse().ok()).flatten()?;
+    let suffix = &text[digits.len()..];
+    let factor = SUFFIXES.iter().find(|(known, _)| *known == suffix)?.1;
+    Some(number * factor)
 }
 
 #[cfg(test)]
@@ -401,6 +440,15 @@ mod tests {
                 "service.loadBalancer.scheme",
             ),
             (json!({"adopt": {"service": "old"}}), "adopt"),
+            (
+                json!({"resources": {"requests": {"cpu": "1"}}}),
+                "resources.requests",
+            ),
+            (
+                json!({"service": {"loadBalancer": {"targetGroupAttributes":
+                    {"preserve_client_ip.enabled": "true"}}}}),
+                "service.loadBalancer",
+            ),
         ];
         for (patch, field) in cases {
             let fault = spec(&service(&patch)).expect_err(field);

@@ -38,7 +38,8 @@ pub enum DatabaseError {
     },
     /// The account is unknown or its password wrong.
     #[error(
-        "{host}:{port} refuses account {user} of the database URL: correct the Secret, or have a DBA run: CREATE USER '{user}'@'%' IDENTIFIED BY '…'; GRANT ALTER, CREATE, DELETE, INDEX, INSERT, REFERENCES, SELECT, UPDATE ON `{name}`.* TO '{user}'@'%';"
+        "{host}:{port} refuses account {user} of the database URL: correct the Secret, or have a DBA run: CREATE USER '{user}'@'%' IDENTIFIED BY '…'; GRANT ALTER, CREATE, DELETE, INDEX, INSERT, REFERENCES, SELECT, UPDATE ON `{}`.* TO '{user}'@'%';",
+        as_pattern(.name)
     )]
     AccountDenied {
         /// Host of the URL.
@@ -52,7 +53,8 @@ pub enum DatabaseError {
     },
     /// The account may not use or create the database.
     #[error(
-        "account {user} may not {what} database {name} on {host}:{port}: have a DBA run: CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4; GRANT ALTER, CREATE, DELETE, INDEX, INSERT, REFERENCES, SELECT, UPDATE ON `{name}`.* TO '{user}'@'%';"
+        "account {user} may not {what} database {name} on {host}:{port}: have a DBA run: CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4; GRANT ALTER, CREATE, DELETE, INDEX, INSERT, REFERENCES, SELECT, UPDATE ON `{}`.* TO '{user}'@'%';",
+        as_pattern(.name)
     )]
     DatabaseDenied {
         /// `use` or `create`.
@@ -78,6 +80,11 @@ pub enum DatabaseError {
         /// Port of the URL.
         port: u16,
     },
+}
+
+/// A database name for GRANT, where a bare `_` stands for any character.
+fn as_pattern(name: &str) -> String {
+    name.replace('_', "\\_")
 }
 
 /// Connects to the database, creating it (utf8mb4) when it is absent and `create` allows, and

@@ -79,11 +79,6 @@ impl DatabaseUrl {
         }
         MySqlConnectOptions::from_str(url.as_str()).map_err(|_| UrlError::Syntax)
     }
-
-    /// The URL itself, password and all.
-    pub fn secret(&self) -> &SecretString {
-        &self.url
-    }
 }
 
 impl fmt::Debug for DatabaseUrl {

@@ -8,7 +8,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ecr::Client;
-use aws_sdk_ecr::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
 use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
 use futures::FutureExt;
@@ -127,19 +127,24 @@ fn classify(error: &SdkError<DescribeImagesError>, repository: &str, tag: &str) 
         Some(
             code @ ("AccessDeniedException"
             | "UnrecognizedClientException"
-            | "InvalidSignatureException"
-            | "ExpiredTokenException"),
+            | "InvalidSignatureException"),
         ) => RegistryError::AccessDenied {
             repository,
             detail: code.to_owned(),
         },
-        _ => RegistryError::Unavailable {
-            repository,
-            detail: DisplayErrorContext(error)
-                .to_string()
-                .chars()
-                .take(300)
-                .collect(),
+        code => match error {
+            // The connector's other failures: no credentials were found, or they were refused.
+            SdkError::DispatchFailure(failure) if failure.is_other() => {
+                let detail = "no usable AWS credentials: bind the service account to a role".into();
+                RegistryError::AccessDenied { repository, detail }
+            }
+            // Without the request's id, so that the same fault reads the same.
+            _ => {
+                let code = code.unwrap_or("no answer");
+                let detail = format!("{code} {}", error.message().unwrap_or_default());
+                let detail = detail.trim().to_owned();
+                RegistryError::Unavailable { repository, detail }
+            }
         },
     }
 }

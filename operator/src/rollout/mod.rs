@@ -15,6 +15,7 @@
 //! Baking and rolling back take their places between Migrating and Idle.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::v1alpha1::{ImageRef, PostServiceStatus};
 use crate::controller::validate::{Selector, Validated};
@@ -126,8 +127,8 @@ pub enum Workload {
 pub enum MigrationJob {
     /// A Job of this image, which alone is needed.
     Run(Image),
-    /// Remove the failed Job, so that the next pass makes it anew.
-    Remove,
+    /// Remove this image's failed Job, so that the next pass makes it anew.
+    Remove(Image),
     /// Leave whatever is there.
     Keep,
 }
@@ -152,10 +153,12 @@ pub fn wanted(
     status: &PostServiceStatus,
     observed: Option<&Result<RegistryImage, RegistryError>>,
 ) -> Option<Image> {
+    let repository = Some(spec.spec.image.repository.clone());
     match (&spec.selector, observed) {
         (Selector::Digest(digest), _) => Some(Image {
             digest: digest.clone(),
             reference: ImageRef {
+                repository,
                 digest: digest.to_string(),
                 ..ImageRef::default()
             },
@@ -163,25 +166,26 @@ pub fn wanted(
         (Selector::Tag(tag), Some(Ok(image))) => Some(Image {
             digest: image.digest.clone(),
             reference: ImageRef {
+                repository,
                 tag: Some(tag.clone()),
                 digest: image.digest.to_string(),
-                pushed_at: image
-                    .pushed_at
-                    .map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time),
+                pushed_at: image.pushed_at.map(Time),
             },
         }),
-        (Selector::Tag(tag), None | Some(Err(RegistryError::Unavailable { .. }))) => status
-            .image
-            .desired
-            .as_ref()
-            .filter(|known| known.tag.as_ref() == Some(tag))
-            .and_then(from_status),
+        (Selector::Tag(tag), None | Some(Err(RegistryError::Unavailable { .. }))) => {
+            let known = status.image.desired.as_ref();
+            let known = known.filter(|known| known.tag.as_ref() == Some(tag));
+            known.and_then(|known| from_status(spec, known))
+        }
         (Selector::Tag(_), Some(Err(_))) => None,
     }
 }
 
-fn from_status(reference: &ImageRef) -> Option<Image> {
-    Digest::parse(&reference.digest).map(|digest| Image {
+/// An image of an earlier pass, if it is of the repository that the spec names now.
+fn from_status(spec: &Validated, reference: &ImageRef) -> Option<Image> {
+    let same = reference.repository.as_ref() == Some(&spec.spec.image.repository);
+    let digest = same.then(|| Digest::parse(&reference.digest)).flatten()?;
+    Some(Image {
         digest,
         reference: reference.clone(),
     })
@@ -189,11 +193,12 @@ fn from_status(reference: &ImageRef) -> Option<Image> {
 
 /// What to do next. Total and without memory: the same arguments give the same plan.
 pub fn next(spec: &Validated, status: &PostServiceStatus, observed: &Observed) -> Plan {
+    let keep = keep_or_restore(spec, status, observed);
     let Some(wanted) = wanted(spec, status, observed.image.as_ref()) else {
         return Plan {
             step: Step::Resolving,
             wanted: None,
-            workload: Workload::Keep,
+            workload: keep,
             migration: MigrationJob::Keep,
         };
     };
@@ -203,46 +208,43 @@ pub fn next(spec: &Validated, status: &PostServiceStatus, observed: &Observed) -
         workload,
         migration,
     };
-    let running_digest = observed
-        .running
-        .as_ref()
-        .and_then(|running| running.digest.as_ref());
-    if spec.spec.rollout.hold && running_digest.is_some_and(|digest| *digest != wanted.digest) {
-        return plan(Step::Held, Workload::Keep, MigrationJob::Keep);
+    if spec.spec.rollout.hold && is_another(&wanted, status, observed) {
+        return plan(Step::Held, keep, MigrationJob::Keep);
     }
     let database_ready = matches!(observed.database, Some(Ok(_)));
     if !observed.secrets_ready || !database_ready {
-        return plan(
-            step_without_database(&wanted, observed),
-            workload_without_database(status, observed),
-            MigrationJob::Keep,
-        );
+        let step = step_without_database(&wanted, observed);
+        return plan(step, keep, MigrationJob::Keep);
     }
+    let run_job = MigrationJob::Run(wanted.clone());
+    let run = Workload::Run(wanted.clone());
     match observed.migration {
-        Migration::Pending | Migration::Job(JobState::Running) => plan(
-            Step::Migrating,
-            Workload::Keep,
-            MigrationJob::Run(wanted.clone()),
-        ),
-        Migration::Job(JobState::Failed) => plan(
-            Step::MigrationFailed,
-            Workload::Keep,
-            MigrationJob::Run(wanted.clone()),
-        ),
-        Migration::Retry => plan(Step::Migrating, Workload::Keep, MigrationJob::Remove),
-        Migration::Job(JobState::Complete) => {
-            let (workload, migration) = (
-                Workload::Run(wanted.clone()),
-                MigrationJob::Run(wanted.clone()),
-            );
-            plan(step_of_workload(&wanted, observed), workload, migration)
+        Migration::Pending | Migration::Job(JobState::Running) => {
+            plan(Step::Migrating, keep, run_job)
         }
-        Migration::Disabled => plan(
-            step_of_workload(&wanted, observed),
-            Workload::Run(wanted.clone()),
-            MigrationJob::Keep,
-        ),
+        Migration::Job(JobState::Failed) => plan(Step::MigrationFailed, keep, run_job),
+        Migration::Retry => {
+            let remove = MigrationJob::Remove(wanted.clone());
+            plan(Step::Migrating, keep, remove)
+        }
+        Migration::Job(JobState::Complete) => {
+            plan(step_of_workload(&wanted, observed), run, run_job)
+        }
+        Migration::Disabled => plan(step_of_workload(&wanted, observed), run, MigrationJob::Keep),
     }
+}
+
+/// Whether running `wanted` would be a rollout.
+fn is_another(wanted: &Image, status: &PostServiceStatus, observed: &Observed) -> bool {
+    let present = match &observed.running {
+        Some(running) => running.digest.as_ref().map(Digest::as_str),
+        None => status
+            .image
+            .last_good
+            .as_ref()
+            .map(|good| good.digest.as_str()),
+    };
+    present.is_some_and(|digest| digest != wanted.digest.as_str())
 }
 
 fn step_of_workload(wanted: &Image, observed: &Observed) -> Step {
@@ -262,16 +264,13 @@ fn step_without_database(wanted: &Image, observed: &Observed) -> Step {
     }
 }
 
-/// Without the database nothing new is rolled out; a Deployment that somebody deleted comes back.
-fn workload_without_database(status: &PostServiceStatus, observed: &Observed) -> Workload {
+/// What runs stays; a Deployment that somebody deleted comes back with the image that was last good.
+fn keep_or_restore(spec: &Validated, status: &PostServiceStatus, observed: &Observed) -> Workload {
     if observed.running.is_some() || !observed.secrets_ready {
         return Workload::Keep;
     }
-    status
-        .image
-        .last_good
-        .as_ref()
-        .and_then(from_status)
+    let good = status.image.last_good.as_ref();
+    good.and_then(|good| from_status(spec, good))
         .map_or(Workload::Keep, Workload::Run)
 }
 

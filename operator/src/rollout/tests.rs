@@ -50,6 +50,7 @@ fn unreachable() -> Result<DatabaseFacts, DatabaseError> {
 
 fn status_of(character: char) -> PostServiceStatus {
     let image = ImageRef {
+        repository: Some("123456789012.dkr.ecr.eu-west-1.amazonaws.com/p".into()),
         tag: Some("2".into()),
         digest: digest(character).to_string(),
         pushed_at: None,

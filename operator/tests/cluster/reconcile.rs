@@ -253,6 +253,63 @@ fn template_annotations(deployment: &Deployment) -> serde_json::Value {
 }
 
 #[tokio::test]
+async fn a_changed_template_is_not_ready_before_its_pods_are() {
+    let world = world!("template");
+    let digest = world.make_ready("1").await;
+    world
+        .create_service("1", json!({"api": {"defaultPageSize": 20}}))
+        .await;
+    let generation = world.service().await.metadata.generation;
+    let ready = world
+        .wait::<PostService, _>("post-service", "the new generation", |service| {
+            let status = service.status.as_ref()?;
+            let ready = status.conditions.iter().find(|c| c.type_ == "Ready")?;
+            (status.observed_generation == generation).then(|| ready.status.clone())
+        })
+        .await;
+    assert_eq!(ready, "False");
+    world.deployment_running(&digest).await;
+    world.finish_rollout().await;
+    world.condition("Ready", "True", "UpToDate").await;
+    world.close().await;
+}
+
+#[tokio::test]
+async fn another_repository_never_gets_the_digest_of_the_former() {
+    let world = world!("repository");
+    let digest = world.make_ready("1").await;
+    let before = world.deployment_running(&digest).await;
+    let other = format!("{}-typo", world.repository);
+    world
+        .create_service("1", json!({"image": {"repository": other}}))
+        .await;
+    world
+        .condition("ImageResolved", "False", "TagNotFound")
+        .await;
+    let after = world.deployment_running(&digest).await;
+    assert_eq!(before.spec, after.spec);
+    world.close().await;
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_is_said_in_the_status() {
+    let world = world!("refused");
+    let digest = world.push_image("1").await;
+    world.create_secrets().await;
+    world
+        .create_service("1", json!({"rollout": {"maxSurge": "0"}}))
+        .await;
+    let job = world.migration_job(&digest).await;
+    world.end_job(&job, "Complete").await;
+    let message = world.condition("Stalled", "True", "InvalidSpec").await;
+    assert!(
+        message.contains("maxSurge") || message.contains("maxUnavailable"),
+        "{message}"
+    );
+    world.close().await;
+}
+
+#[tokio::test]
 async fn deleted_children_come_back() {
     let world = world!("back");
     let digest = world.make_ready("1").await;
@@ -436,7 +493,7 @@ async fn an_account_without_rights_gets_the_sql_that_a_dba_must_run() {
         "CREATE DATABASE IF NOT EXISTS `{}` CHARACTER SET utf8mb4; GRANT ALTER, CREATE, DELETE, \
          INDEX, INSERT, REFERENCES, SELECT, UPDATE ON `{}`.* TO '{}'@'%';",
         world.database,
-        world.database,
+        world.database.replace('_', "\\_"),
         world.limited_user()
     );
     assert!(message.contains(&expected), "{message}");

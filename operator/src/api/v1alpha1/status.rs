@@ -69,6 +69,9 @@ pub struct ImageStatus {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ImageRef {
+    /// Repository with its registry host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// The tag by which it was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
