@@ -142,6 +142,8 @@ impl Board {
     }
 
     pub async fn create_post(&self, title: &str) {
+        // A post is sent once, so only when the node port already answers.
+        self.posts().await;
         let token = self.kit.token_of("e2e").await.unwrap();
         create_post(&self.url().await, &token, title).await;
     }
