@@ -163,6 +163,7 @@ async fn start_cluster(paths: &Paths, progress: &Progress, local: &Local) -> Res
                     processes,
                     pki: &pki,
                 };
+                node.forget_pods(&client).await?;
                 node.start_containerd(&pause::obtain(paths).await?).await?;
                 node.start(&client).await?;
                 step.say("ready");

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ListParams};
 
 use super::pki::Pki;
 use super::{cgroup, dns};
@@ -85,6 +86,25 @@ impl NodeParts<'_> {
         self.processes
             .ready("kube-proxy", PATIENCE, async || answers(&proxy).await)
             .await
+    }
+
+    /// Deletes every pod from the API when nothing of them runs any more: their controllers make new
+    /// ones, and nothing that was said of the old ones is believed.
+    pub async fn forget_pods(&self, client: &kube::Client) -> Result<()> {
+        if self.processes.is_running(DAEMONS[0]) {
+            return Ok(());
+        }
+        let pods: Api<Pod> = Api::all(client.clone());
+        for pod in pods.list(&ListParams::default()).await?.items {
+            let namespaced: Api<Pod> =
+                Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+            let at_once = DeleteParams::default().grace_period(0);
+            match namespaced.delete(&pod.name_any(), &at_once).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
     }
 
     fn cni_folder(&self) -> PathBuf {
