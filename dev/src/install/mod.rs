@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use serde_json::{Value, json};
@@ -246,19 +246,39 @@ impl Installation<'_> {
             .await
     }
 
-    /// Waits until the printed address answers: kube-proxy follows the pods by a moment.
+    /// Waits until a pod is ready and the printed address answers. After a restart of the cluster the
+    /// API shows conditions of before for a moment, but no pod of before; and kube-proxy follows the
+    /// pods by a moment.
     async fn answers(&self) -> Result<()> {
-        let what = "the API answers on its node port";
-        wait::until(what, Duration::from_secs(20), async || {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let serving = ListParams::default().labels("app.kubernetes.io/component=api");
+        let what = "a pod serves and the API answers on its node port";
+        wait::until(what, Duration::from_mins(1), async || {
+            let found = pods
+                .list(&serving)
+                .await
+                .map_err(|error| error.to_string())?;
+            if !found.iter().any(is_serving) {
+                return Err("no pod is ready".to_owned());
+            }
             let url = status::api_url(self.client)
                 .await
-                .ok_or("the Service has no node port")?;
+                .ok_or_else(|| "the Service has no node port".to_owned())?;
             let answer = reqwest::get(format!("{url}/health")).await;
             let answer = answer.and_then(reqwest::Response::error_for_status);
             answer.map(drop).map_err(|error| error.to_string())
         })
         .await
     }
+}
+
+fn is_serving(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let mut ready = conditions.filter(|condition| condition.type_ == "Ready");
+    pod.metadata.deletion_timestamp.is_none() && ready.any(|condition| condition.status == "True")
 }
 
 fn operator_values(operator: &Image, pool: &Pool) -> Value {
