@@ -22,7 +22,7 @@ use crate::{down, loadbalancer, logs, preflight, test, up};
 /// The post service on your machine: a local Kubernetes with everything around it.
 ///
 /// `up` needs root on Debian or Ubuntu, two cores, 8 GiB of memory and, the first time, 15 GiB of
-/// disk and up to 40 minutes, in which it builds Kubernetes from source; from then on it takes
+/// disk and tens of minutes, in which it builds Kubernetes from source; from then on it takes
 /// less than a minute. Nothing listens on an address that another machine reaches.
 #[derive(Debug, Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev", version)]

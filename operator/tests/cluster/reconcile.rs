@@ -363,7 +363,7 @@ async fn drift_on_owned_fields_is_put_back_and_fields_of_others_stay() {
 }
 
 #[tokio::test]
-async fn a_pass_with_nothing_to_do_writes_nothing() {
+async fn a_restarted_operator_changes_no_child() {
     let mut world = world!("quiet");
     world.make_ready("1").await;
     world
@@ -371,8 +371,8 @@ async fn a_pass_with_nothing_to_do_writes_nothing() {
         .await;
     world.stop_operator().await;
     let before = versions(&world).await;
-    // A restarted operator makes at least one whole pass: it sees the new label, and the Event of
-    // the load balancer that the test lets come.
+    // The address calls a whole pass. Resource versions show changed objects; a patch that changes
+    // nothing leaves them as they are and is not seen here.
     world.start_operator();
     let address = json!({"status": {"loadBalancer": {"ingress": [{"hostname": "nlb.example"}]}}});
     world
