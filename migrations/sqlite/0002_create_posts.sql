@@ -15,5 +15,6 @@ CREATE TABLE IF NOT EXISTS posts (
     media_files   TEXT    NULL,
     media_count   INTEGER NOT NULL DEFAULT 0,
     created_at    TEXT    NOT NULL,
-    updated_at    TEXT    NOT NULL
+    updated_at    TEXT    NOT NULL,
+    version       INTEGER NOT NULL DEFAULT 1
 )

@@ -124,6 +124,8 @@ impl NewPost {
 pub struct Post {
     /// Its identifier.
     pub id: PostId,
+    /// Its number: unique, rising in the order of creation.
+    pub number: i64,
     /// Its title.
     pub title: String,
     /// Its text.
@@ -140,8 +142,8 @@ pub struct Post {
     pub like_count: i64,
     /// Comments, as the comment service last told.
     pub comment_count: i64,
-    /// Length of `media_files`.
-    pub media_count: i64,
+    /// Raised by every edit, from 1.
+    pub version: i64,
     /// Attached media as stored, one JSON object each.
     pub media_files: Vec<serde_json::Value>,
     /// When it was written.

@@ -49,7 +49,7 @@ struct PostView {
     like_count: i64,
     comment_count: i64,
     /// Length of `media_files`.
-    media_count: i64,
+    media_count: usize,
     #[schema(value_type = Vec<Object>)]
     media_files: Vec<serde_json::Value>,
     /// Naive KST.
@@ -72,7 +72,7 @@ impl From<Post> for PostView {
             view_count: post.view_count,
             like_count: post.like_count,
             comment_count: post.comment_count,
-            media_count: post.media_count,
+            media_count: post.media_files.len(),
             media_files: post.media_files,
             created_at: post.created_at.to_string(),
             updated_at: post.updated_at.to_string(),

@@ -1,4 +1,5 @@
-//! Where posts are kept: one trait in the domain's verbs, one implementation per database.
+//! Where posts are kept: one trait in the domain's verbs, made of one per topic, and one
+//! implementation per database, in files of the same topics.
 //!
 //! Lock order in every writing transaction: the post's row, then rows that hang on it, then the
 //! counter rows (category first, the whole board last, because everybody needs that one).
@@ -20,29 +21,9 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// A database of posts.
+/// A database of posts: all topics, and what concerns the database as a whole.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
-    /// Stores a post, its category if that is new, and the totals, all or nothing.
-    async fn create_post(&self, post: &NewPost) -> Result<(), StoreError>;
-
-    /// The visible post of this id.
-    async fn find_post(&self, id: &PostId) -> Result<Option<Post>, StoreError>;
-
-    /// One page of the visible posts that match, and how many there are.
-    async fn list_posts(
-        &self,
-        filter: &Filter,
-        order: Order,
-        page: PageRequest,
-    ) -> Result<Page<Post>, StoreError>;
-
-    /// All categories, by name.
-    async fn list_categories(&self) -> Result<Vec<Category>, StoreError>;
-
-    /// Stores a category; false if its name is taken.
-    async fn create_category(&self, category: &Category) -> Result<bool, StoreError>;
-
+pub trait Store: PostStore + ListStore + CategoryStore + Send + Sync + 'static {
     /// Whether the schema is one this program can work with.
     async fn check_schema(&self) -> Result<Schema, StoreError>;
 
@@ -51,6 +32,38 @@ pub trait Store: Send + Sync + 'static {
 
     /// Closes every connection, after what runs on them has ended.
     async fn close(&self);
+}
+
+/// Single posts.
+#[async_trait]
+pub trait PostStore {
+    /// Stores a post, its category if that is new, and the totals, all or nothing.
+    async fn create_post(&self, post: &NewPost) -> Result<(), StoreError>;
+
+    /// The visible post of this id.
+    async fn find_post(&self, id: &PostId) -> Result<Option<Post>, StoreError>;
+}
+
+/// Lists of posts.
+#[async_trait]
+pub trait ListStore {
+    /// One page of the visible posts that match, and how many there are.
+    async fn list_posts(
+        &self,
+        filter: &Filter,
+        order: Order,
+        page: PageRequest,
+    ) -> Result<Page<Post>, StoreError>;
+}
+
+/// Categories.
+#[async_trait]
+pub trait CategoryStore {
+    /// All categories, by name.
+    async fn list_categories(&self) -> Result<Vec<Category>, StoreError>;
+
+    /// Stores a category; false if its name is taken.
+    async fn create_category(&self, category: &Category) -> Result<bool, StoreError>;
 }
 
 /// The state of the schema, seen from this program.

@@ -7,6 +7,7 @@ use sqlx::FromRow;
 #[derive(FromRow)]
 pub(super) struct PostRow {
     id: String,
+    number: i64,
     title: String,
     content: String,
     username: String,
@@ -15,7 +16,7 @@ pub(super) struct PostRow {
     view_count: i64,
     like_count: i64,
     comment_count: i64,
-    media_count: i64,
+    version: i64,
     media_files: Option<String>,
     created_at: String,
     updated_at: String,
@@ -27,6 +28,7 @@ impl TryFrom<PostRow> for Post {
     fn try_from(row: PostRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.id.parse().map_err(unreadable("id"))?,
+            number: row.number,
             title: row.title,
             content: row.content,
             username: row.username,
@@ -35,7 +37,7 @@ impl TryFrom<PostRow> for Post {
             view_count: row.view_count,
             like_count: row.like_count,
             comment_count: row.comment_count,
-            media_count: row.media_count,
+            version: row.version,
             media_files: match row.media_files {
                 Some(json) => serde_json::from_str(&json).map_err(unreadable("media_files"))?,
                 None => Vec::new(),

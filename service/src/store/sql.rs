@@ -9,6 +9,11 @@ use sqlx::{Database, Encode, QueryBuilder, Type};
 /// The scope of `post_totals` that counts every visible post.
 pub(super) const WHOLE_BOARD: &str = "";
 
+/// Numbers that a bucket of `post_totals` spans on level 1.
+pub(super) const LEVEL_1: i64 = 65_536;
+/// Numbers that a bucket of `post_totals` spans on level 2.
+pub(super) const LEVEL_2: i64 = 1_024;
+
 /// With a search, counting ends here and the total is a lower bound.
 pub(super) const SEARCH_COUNT_LIMIT: i64 = 1_000;
 

@@ -1,6 +1,5 @@
--- Posts. Times are naive KST in whole seconds. `content` holds 64 KiB, one byte more than TEXT.
--- Each list reads one index range backwards: latest (status, No), popular (status, like_count, No),
--- by category (category_id, status, No), by author (user_id, status, No).
+-- Posts, as the Flask service had them. Times are naive KST in whole seconds. `content` holds
+-- 64 KiB, one byte more than the TEXT of an adopted table.
 CREATE TABLE IF NOT EXISTS posts (
     id            VARCHAR(32)  NOT NULL,
     No            INT          NOT NULL,
@@ -20,9 +19,5 @@ CREATE TABLE IF NOT EXISTS posts (
     updated_at    DATETIME     NOT NULL,
     PRIMARY KEY (id),
     UNIQUE KEY uq_posts_no (No),
-    KEY ix_posts_latest (status, No),
-    KEY ix_posts_popular (status, like_count, No),
-    KEY ix_posts_category (category_id, status, No),
-    KEY ix_posts_author (user_id, status, No),
     CONSTRAINT fk_posts_category FOREIGN KEY (category_id) REFERENCES categories (id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci

@@ -1,0 +1,4 @@
+-- Raised by every edit of a post; writers name the one they saw (If-Match).
+-- probe: column posts.version
+-- Lock: metadata only, for an instant.
+ALTER TABLE posts ADD COLUMN version INT NOT NULL DEFAULT 1, ALGORITHM = INSTANT

@@ -1,1 +1,0 @@
-INSERT IGNORE INTO post_totals (scope, visible) VALUES ('', 0)

@@ -1,0 +1,4 @@
+-- A category's posts, newest first.
+-- probe: index posts.ix_posts_category
+-- Lock: none while it is built (reads and writes go on).
+ALTER TABLE posts ADD INDEX ix_posts_category (category_id, status, No), ALGORITHM = INPLACE, LOCK = NONE

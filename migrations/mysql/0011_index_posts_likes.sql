@@ -1,0 +1,4 @@
+-- Most liked first, then newest.
+-- probe: index posts.ix_posts_likes
+-- Lock: none while it is built (reads and writes go on).
+ALTER TABLE posts ADD INDEX ix_posts_likes (status, like_count, No), ALGORITHM = INPLACE, LOCK = NONE

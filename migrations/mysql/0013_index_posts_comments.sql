@@ -1,0 +1,4 @@
+-- Most commented first, then newest.
+-- probe: index posts.ix_posts_comments
+-- Lock: none while it is built (reads and writes go on).
+ALTER TABLE posts ADD INDEX ix_posts_comments (status, comment_count, No), ALGORITHM = INPLACE, LOCK = NONE

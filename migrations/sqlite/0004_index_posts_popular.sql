@@ -1,1 +1,0 @@
-CREATE INDEX IF NOT EXISTS ix_posts_popular ON posts (status, like_count, No)

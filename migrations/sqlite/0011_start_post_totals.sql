@@ -1,1 +1,0 @@
-INSERT OR IGNORE INTO post_totals (scope, visible) VALUES ('', 0)

@@ -1,0 +1,52 @@
+//! Lists of posts in SQLite.
+
+use super::SqliteStore;
+use crate::{
+    board::{Filter, Order, Page, PageRequest, Post},
+    store::{
+        ListStore, StoreError,
+        rows::{PostRow, convert},
+        sql,
+    },
+};
+use async_trait::async_trait;
+use sqlx::Sqlite;
+
+#[async_trait]
+impl ListStore for SqliteStore {
+    async fn list_posts(
+        &self,
+        filter: &Filter,
+        order: Order,
+        page: PageRequest,
+    ) -> Result<Page<Post>, StoreError> {
+        let total = self.total(filter).await?;
+        let rows: Vec<PostRow> = sql::list::<Sqlite>(post_columns!(), filter, order, page)
+            .build_query_as()
+            .fetch_all(&self.readers)
+            .await?;
+        Ok(sql::page(convert(rows)?, page, total, filter))
+    }
+}
+
+impl SqliteStore {
+    /// How many visible posts match: from a counter row where there is one.
+    async fn total(&self, filter: &Filter) -> Result<u64, sqlx::Error> {
+        let total: i64 = match sql::counted_scope(filter) {
+            Some(scope) => sqlx::query_scalar(
+                "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
+            )
+            .bind(scope)
+            .fetch_optional(&self.readers)
+            .await?
+            .unwrap_or(0),
+            None => {
+                sql::count::<Sqlite>(filter)
+                    .build_query_scalar()
+                    .fetch_one(&self.readers)
+                    .await?
+            }
+        };
+        Ok(total.max(0).unsigned_abs())
+    }
+}
