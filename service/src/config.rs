@@ -9,6 +9,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use http::HeaderValue;
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     net::SocketAddr,
@@ -127,6 +128,115 @@ pub struct Settings {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_page_size: u32,
 
+    /// Reads that one user or client may make a minute, per process; 0: any number
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "N")]
+    #[arg(default_value_t = 1200)]
+    pub rate_limit_reads_per_minute: u32,
+
+    /// Writes that one user or client may make a minute, per process; 0: any number
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "N")]
+    #[arg(default_value_t = 60)]
+    pub rate_limit_writes_per_minute: u32,
+
+    /// Networks (CIDR, comma-separated) whose Forwarded and X-Forwarded-For headers are believed
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "NETWORKS"
+    )]
+    #[arg(value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Let requests without a token toggle the like of the user they name, for frontends of the old
+    /// service
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "BOOL")]
+    #[arg(action = clap::ArgAction::Set, default_value_t = false)]
+    pub anonymous_likes: bool,
+
+    /// Comment service that comment counts are asked of, e.g. http://comment-service:8083
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
+    pub comment_service_url: Option<Url>,
+
+    /// Host (or base URL) that the addresses of uploaded images begin with [default: this service's
+    /// own address]
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "HOST")]
+    pub api_gateway_domain: Option<String>,
+
+    /// Bucket that uploaded images are kept in
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "BUCKET"
+    )]
+    pub s3_bucket_name: Option<String>,
+
+    /// AWS region of the bucket [default: as the AWS environment tells]
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "REGION"
+    )]
+    pub s3_region: Option<String>,
+
+    /// What the keys of uploaded images begin with
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "PREFIX"
+    )]
+    #[arg(default_value = "image_files")]
+    pub s3_folder_prefix: String,
+
+    /// Folder that uploaded images are kept in, instead of a bucket [default with SQLite and no
+    /// bucket: beside the database]
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "FOLDER"
+    )]
+    pub media_folder: Option<PathBuf>,
+
+    /// The largest image accepted, in bytes
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "BYTES")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=64 * 1024 * 1024), default_value_t = 5 * 1024 * 1024)]
+    pub max_file_size: u64,
+
+    /// What deactivating an account does in Cognito
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "ACTION"
+    )]
+    #[arg(value_enum, ignore_case = true, default_value_t = Deactivation::Delete)]
+    pub deactivation: Deactivation,
+
+    /// Where traces are sent (OTLP over HTTP), e.g. http://collector:4318 [default: nowhere]
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
+    pub otel_exporter_otlp_endpoint: Option<Url>,
+
+    /// Seconds that browsers shall use nothing but HTTPS (Strict-Transport-Security); 0: not said
+    #[arg(
+        long,
+        env,
+        hide_env_values = true,
+        global = true,
+        value_name = "SECONDS"
+    )]
+    #[arg(default_value_t = 0)]
+    pub hsts_max_age: u32,
+
     /// How log lines are written
     #[arg(
         long,
@@ -157,6 +267,15 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What deactivating an account does in Cognito.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Deactivation {
+    /// `AdminDeleteUser`.
+    Delete,
+    /// `AdminDisableUser`.
+    Disable,
 }
 
 /// A combination of settings that cannot be served. The text is one line and names the setting.
@@ -215,6 +334,10 @@ pub struct Config {
     pub cors_origins: Vec<HeaderValue>,
     /// Sizes of pages.
     pub pages: PageLimits,
+    /// Keys the hashes of viewers.
+    pub secret_key: SecretString,
+    /// Whether requests without a token may like.
+    pub anonymous_likes: bool,
 }
 
 /// Whose tokens are accepted.
@@ -270,6 +393,11 @@ impl Settings {
                 default_size,
                 max_size,
             },
+            secret_key: self
+                .secret_key
+                .clone()
+                .unwrap_or_else(|| "development".into()),
+            anonymous_likes: self.anonymous_likes,
         })
     }
 

@@ -62,6 +62,9 @@ pub trait CategoryStore {
     /// All categories, by name.
     async fn list_categories(&self) -> Result<Vec<Category>, StoreError>;
 
+    /// The id of the category of this name.
+    async fn find_category(&self, name: &str) -> Result<Option<String>, StoreError>;
+
     /// Stores a category; false if its name is taken.
     async fn create_category(&self, category: &Category) -> Result<bool, StoreError>;
 }

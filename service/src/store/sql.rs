@@ -156,12 +156,22 @@ pub(super) fn is_connection_lost(error: &sqlx::Error) -> bool {
         | sqlx::Error::Tls(_)
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
-        _ => mysql_code(error).is_some_and(|code| {
-            // Server shutdown, killed connection; read-only after a failover (1290, 1792, 1836):
-            // the address now leads to another server.
-            matches!(code, 1053 | 1927 | 3169 | 4031 | 1290 | 1792 | 1836)
-        }),
+        _ => {
+            is_read_only(error)
+                // Server shutdown, killed connection.
+                || mysql_code(error).is_some_and(|code| matches!(code, 1053 | 1927 | 3169 | 4031))
+        }
     }
+}
+
+/// Whether the server writes nothing any more: after a failover the address leads to another one.
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
+    mysql_code(error).is_some_and(|code| matches!(code, 1290 | 1792 | 1836))
+}
+
+/// Whether a value is longer than its column: an adopted table's may be shorter than ours.
+pub(super) fn is_too_long(error: &sqlx::Error) -> bool {
+    mysql_code(error) == Some(1406)
 }
 
 /// Whether the whole transaction was given up and may simply be run again.

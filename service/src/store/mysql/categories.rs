@@ -2,13 +2,14 @@
 
 use super::MySqlStore;
 use crate::{
-    board::{Category, NewPost},
+    board::{Category, CategoryName, KstTime},
     store::{
         CategoryStore, StoreError,
         rows::{CategoryRow, convert},
     },
 };
 use async_trait::async_trait;
+use sqlx::MySqlConnection;
 
 #[async_trait]
 impl CategoryStore for MySqlStore {
@@ -17,63 +18,71 @@ impl CategoryStore for MySqlStore {
         const ALL: &str = "SELECT c.id, CAST(c.name AS CHAR) AS name, \
              DATE_FORMAT(c.created_at, '%Y-%m-%dT%H:%i:%s') AS created_at \
              FROM categories c ORDER BY c.name";
-        let rows: Vec<CategoryRow> = self
-            .read(|| sqlx::query_as(ALL).fetch_all(&self.pool))
-            .await?;
+        let rows: Vec<CategoryRow> = attempt!(self.reading(), |connection| {
+            sqlx::query_as(ALL).fetch_all(connection)
+        })?;
         Ok(convert(rows)?)
     }
 
+    async fn find_category(&self, name: &str) -> Result<Option<String>, StoreError> {
+        attempt!(self.reading(), |connection| find(connection, name))
+    }
+
     async fn create_category(&self, category: &Category) -> Result<bool, StoreError> {
-        self.write(|| self.insert_category(category)).await
+        attempt!(self.writing(), |connection| insert(connection, category))
     }
 }
 
 impl MySqlStore {
-    /// The id of the category with this post's category name; made, with its counter row, if new.
-    pub(super) async fn category_id(&self, post: &NewPost) -> Result<String, sqlx::Error> {
-        const FIND: &str = "SELECT id FROM categories WHERE name = ?";
-        let name = post.category.as_str();
-        if let Some(id) = sqlx::query_scalar(FIND)
-            .bind(name)
-            .fetch_optional(&self.pool)
-            .await?
-        {
+    /// The id of the category of this name; made if new.
+    pub(super) async fn category_id(
+        &self,
+        name: &CategoryName,
+        now: KstTime,
+    ) -> Result<String, StoreError> {
+        let name = name.as_str();
+        if let Some(id) = self.find_category(name).await? {
             return Ok(id);
         }
-        self.insert_category(&Category {
+        self.create_category(&Category {
             id: crate::board::new_id(),
             name: name.to_owned(),
-            created_at: post.created_at,
+            created_at: now,
         })
         .await?;
         // Ours, or that of somebody who was faster.
-        sqlx::query_scalar(FIND)
-            .bind(name)
-            .fetch_one(&self.pool)
-            .await
+        let found = self.find_category(name).await?;
+        Ok(found.ok_or(sqlx::Error::RowNotFound)?)
     }
+}
 
-    /// True if the category was inserted, false if the name was taken.
-    async fn insert_category(&self, category: &Category) -> Result<bool, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        let inserted =
-            sqlx::query("INSERT IGNORE INTO categories (id, name, created_at) VALUES (?, ?, ?)")
-                .bind(&category.id)
-                .bind(&category.name)
-                .bind(category.created_at.to_string())
-                .execute(&mut *transaction)
-                .await?
-                .rows_affected();
-        if inserted == 0 {
-            // Or it is this one, from an attempt whose commit was not acknowledged.
-            transaction.rollback().await?;
-            let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM categories WHERE id = ?")
-                .bind(&category.id)
-                .fetch_optional(&self.pool)
-                .await?;
-            return Ok(found.is_some());
-        }
-        transaction.commit().await?;
-        Ok(true)
+async fn find(connection: &mut MySqlConnection, name: &str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT id FROM categories WHERE name = ?")
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+}
+
+/// True if the category was inserted, false if the name was taken.
+async fn insert(
+    connection: &mut MySqlConnection,
+    category: &Category,
+) -> Result<bool, sqlx::Error> {
+    let inserted =
+        sqlx::query("INSERT IGNORE INTO categories (id, name, created_at) VALUES (?, ?, ?)")
+            .bind(&category.id)
+            .bind(&category.name)
+            .bind(category.created_at.to_string())
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+    if inserted > 0 {
+        return Ok(true);
     }
+    // Or it is this one, from an attempt whose success was not acknowledged.
+    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM categories WHERE id = ?")
+        .bind(&category.id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some())
 }

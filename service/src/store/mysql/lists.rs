@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use async_trait::async_trait;
-use sqlx::MySql;
+use sqlx::{MySql, MySqlConnection};
 
 #[async_trait]
 impl ListStore for MySqlStore {
@@ -20,37 +20,33 @@ impl ListStore for MySqlStore {
         order: Order,
         page: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
-        let total = self.read(|| self.total(filter)).await?;
-        let rows: Vec<PostRow> = self
-            .read(|| async {
-                sql::list::<MySql>(post_columns!(), filter, order, page)
-                    .build_query_as()
-                    .fetch_all(&self.pool)
-                    .await
-            })
-            .await?;
+        let total = attempt!(self.reading(), |connection| total(connection, filter))?;
+        let rows: Vec<PostRow> = attempt!(self.reading(), |connection| async {
+            sql::list::<MySql>(post_columns!(), filter, order, page)
+                .build_query_as()
+                .fetch_all(connection)
+                .await
+        })?;
         Ok(sql::page(convert(rows)?, page, total, filter))
     }
 }
 
-impl MySqlStore {
-    /// How many visible posts match: from a counter row where there is one.
-    async fn total(&self, filter: &Filter) -> Result<u64, sqlx::Error> {
-        let total: i64 = match sql::counted_scope(filter) {
-            Some(scope) => sqlx::query_scalar(
-                "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
-            )
-            .bind(scope)
-            .fetch_optional(&self.pool)
-            .await?
-            .unwrap_or(0),
-            None => {
-                sql::count::<MySql>(filter)
-                    .build_query_scalar()
-                    .fetch_one(&self.pool)
-                    .await?
-            }
-        };
-        Ok(total.max(0).unsigned_abs())
-    }
+/// How many visible posts match: from a counter row where there is one.
+async fn total(connection: &mut MySqlConnection, filter: &Filter) -> Result<u64, sqlx::Error> {
+    let total: i64 = match sql::counted_scope(filter) {
+        Some(scope) => sqlx::query_scalar(
+            "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
+        )
+        .bind(scope)
+        .fetch_optional(connection)
+        .await?
+        .unwrap_or(0),
+        None => {
+            sql::count::<MySql>(filter)
+                .build_query_scalar()
+                .fetch_one(connection)
+                .await?
+        }
+    };
+    Ok(total.max(0).unsigned_abs())
 }

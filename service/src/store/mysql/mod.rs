@@ -6,7 +6,7 @@
 use super::{PoolUse, Schema, Store, StoreError, migrate, sql};
 use async_trait::async_trait;
 use sqlx::{
-    Connection, MySqlPool,
+    MySqlPool,
     mysql::{MySqlConnectOptions, MySqlPoolOptions},
 };
 use std::{sync::Arc, time::Duration};
@@ -25,13 +25,41 @@ macro_rules! post_columns {
     };
 }
 
+/// Runs an operation on a connection of the pool until it succeeds, fails for good or has been
+/// tried often enough: `attempt!(self.reading(), |connection| future)`. The future may borrow the
+/// connection and ends in `Result<T, sqlx::Error>`; the whole is a `Result<T, StoreError>`. With
+/// `|connection, repeated|` it is told whether an earlier attempt may have taken effect unseen.
+macro_rules! attempt {
+    ($attempts:expr, |$connection:ident| $operation:expr) => {
+        attempt!($attempts, |$connection, _repeated| $operation)
+    };
+    ($attempts:expr, |$connection:ident, $repeated:pat_param| $operation:expr) => {{
+        let mut attempts = $attempts;
+        loop {
+            let mut leased = match attempts.connect().await {
+                Ok(leased) => leased,
+                Err(error) => break Err(error),
+            };
+            let result = {
+                let $repeated = attempts.is_repeated();
+                let $connection: &mut sqlx::MySqlConnection = leased.connection();
+                tokio::time::timeout($crate::store::mysql::attempt::OPERATION_TIME, $operation)
+                    .await
+            };
+            if let Some(result) = attempts.judge(leased, result).await {
+                break result;
+            }
+        }
+    }};
+}
+
+mod attempt;
 mod categories;
 mod lists;
 mod posts;
 mod totals;
 
-/// How often a transaction that lost a deadlock or a connection is tried in all.
-const ATTEMPTS: u32 = 4;
+use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};
 
 /// Posts in MySQL.
 #[derive(Debug, Clone)]
@@ -59,49 +87,15 @@ impl MySqlStore {
         }
     }
 
-    /// Runs a read; if its connection turns out to be dead, once more on a living one.
-    async fn read<T, F>(&self, query: impl Fn() -> F + Send + Sync) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, sqlx::Error>> + Send,
-    {
-        match query().await {
-            Err(error) if sql::is_connection_lost(&error) => {
-                self.drop_dead_connections().await?;
-                Ok(query().await?)
-            }
-            result => Ok(result?),
-        }
+    /// For statements that change nothing: tried once more on another connection.
+    fn reading(&self) -> Attempts<'_> {
+        Attempts::new(self, READ_ATTEMPTS)
     }
 
-    /// Runs a transaction until it neither lost a deadlock nor its connection. It must be one that
-    /// notices its own earlier success.
-    async fn write<T, F>(&self, transaction: impl Fn() -> F + Send + Sync) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, sqlx::Error>> + Send,
-    {
-        let mut attempt = 1;
-        loop {
-            match transaction().await {
-                Err(error) if attempt < ATTEMPTS && sql::is_connection_lost(&error) => {
-                    self.drop_dead_connections().await?;
-                }
-                Err(error) if attempt < ATTEMPTS && sql::is_rolled_back(&error) => {}
-                result => return Ok(result?),
-            }
-            attempt += 1;
-        }
-    }
-
-    /// Closes idle connections until one answers (after a restart of the server all are dead).
-    async fn drop_dead_connections(&self) -> Result<(), sqlx::Error> {
-        for _ in 0..self.limit {
-            let mut connection = self.pool.acquire().await?;
-            if connection.ping().await.is_ok() {
-                return Ok(());
-            }
-            drop(connection.detach());
-        }
-        Ok(())
+    /// For transactions, which must notice an earlier success of their own: a commit may have been
+    /// made although its acknowledgement was lost.
+    fn writing(&self) -> Attempts<'_> {
+        Attempts::new(self, WRITE_ATTEMPTS)
     }
 }
 
@@ -109,9 +103,9 @@ impl MySqlStore {
 impl Store for MySqlStore {
     async fn check_schema(&self) -> Result<Schema, StoreError> {
         const APPLIED: &str = "SELECT MAX(version) FROM _sqlx_migrations WHERE success = TRUE";
-        let applied: Result<Option<i64>, StoreError> = self
-            .read(|| sqlx::query_scalar(APPLIED).fetch_one(&self.pool))
-            .await;
+        let applied: Result<Option<i64>, StoreError> = attempt!(self.reading(), |connection| {
+            sqlx::query_scalar(APPLIED).fetch_one(connection)
+        });
         match applied {
             Ok(applied) => Ok(migrate::compare(&migrate::MYSQL, applied)),
             Err(StoreError::Unavailable(error)) if sql::is_missing_table(&error) => {

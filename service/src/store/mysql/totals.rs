@@ -1,7 +1,11 @@
 //! The counter rows of lists (`post_totals`).
 
-use crate::store::sql::{LEVEL_1, LEVEL_2};
-use sqlx::{MySqlConnection, MySqlPool};
+use super::MySqlStore;
+use crate::store::{
+    StoreError,
+    sql::{LEVEL_1, LEVEL_2},
+};
+use sqlx::MySqlConnection;
 use std::{collections::HashSet, sync::Mutex};
 
 /// Buckets whose rows are known to exist; rows are never deleted.
@@ -31,30 +35,28 @@ impl Known {
     }
 }
 
-/// Makes the rows that count posts of this number in this scope, outside any transaction: an insert
-/// inside one would lock gaps that others want to insert into.
-pub(super) async fn ensure(
-    pool: &MySqlPool,
-    known: &Known,
-    scope: &str,
-    number: i64,
-) -> Result<(), sqlx::Error> {
-    if known.contains(scope, number) {
-        return Ok(());
+impl MySqlStore {
+    /// Makes the rows that count posts of this number in this scope, outside any transaction: an
+    /// insert inside one would lock gaps that others want to insert into.
+    pub(super) async fn ensure_totals(&self, scope: &str, number: i64) -> Result<(), StoreError> {
+        if self.known_totals.contains(scope, number) {
+            return Ok(());
+        }
+        attempt!(self.writing(), |connection| {
+            sqlx::query(
+                "INSERT IGNORE INTO post_totals (scope, level, bucket, visible) \
+                 VALUES (?, 0, 0, 0), (?, 1, ?, 0), (?, 2, ?, 0)",
+            )
+            .bind(scope)
+            .bind(scope)
+            .bind(number / LEVEL_1)
+            .bind(scope)
+            .bind(number / LEVEL_2)
+            .execute(connection)
+        })?;
+        self.known_totals.insert(scope, number);
+        Ok(())
     }
-    sqlx::query(
-        "INSERT IGNORE INTO post_totals (scope, level, bucket, visible) \
-         VALUES (?, 0, 0, 0), (?, 1, ?, 0), (?, 2, ?, 0)",
-    )
-    .bind(scope)
-    .bind(scope)
-    .bind(number / LEVEL_1)
-    .bind(scope)
-    .bind(number / LEVEL_2)
-    .execute(pool)
-    .await?;
-    known.insert(scope, number);
-    Ok(())
 }
 
 /// Counts `by` more visible posts of this number in this scope, on all three levels. The rows must

@@ -19,6 +19,15 @@ impl CategoryStore for SqliteStore {
         Ok(convert(rows)?)
     }
 
+    async fn find_category(&self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(
+            sqlx::query_scalar("SELECT id FROM categories WHERE name = ?")
+                .bind(name)
+                .fetch_optional(&self.readers)
+                .await?,
+        )
+    }
+
     async fn create_category(&self, category: &Category) -> Result<bool, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let inserted = insert_category(&mut transaction, category).await?;
