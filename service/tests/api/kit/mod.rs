@@ -15,7 +15,10 @@ use post_service::{
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +86,15 @@ impl Service {
             .expect("the store opens");
         let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
         Self::with(store, keys, Some(database), options).await
+    }
+
+    /// Another service, as another process would be, on the same database.
+    pub async fn beside(&self) -> Self {
+        let store = store::open(&self.database().url(), 8)
+            .await
+            .expect("the store opens");
+        let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
+        Self::with(store, keys, None, Options::default()).await
     }
 
     /// A service on SQLite with these token keys.
@@ -186,6 +198,24 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Waits until a condition holds; fails after a while, naming it.
+pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Says something that is seen although the test harness swallows output: figures, skips.
+pub fn note(line: &str) {
+    use std::io::Write;
+    let line = format!("{line}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error");
 }
 
 /// A client that tells what it was sent, redirects included.
