@@ -115,6 +115,11 @@ impl KeyCache {
         self.keys.load_full()
     }
 
+    /// The keys at hand, if `kid` is among them. Never waits.
+    pub fn known_keys_for(&self, kid: &str) -> Option<Arc<KeySet>> {
+        self.keys.load_full().filter(|keys| keys.get(kid).is_some())
+    }
+
     /// Fetches now and then, for ever; spawn it. A failed fetch is repeated sooner.
     pub async fn keep_fresh(self: Arc<Self>) {
         loop {

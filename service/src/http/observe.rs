@@ -1,12 +1,15 @@
 //! One log line, one count and one time per request, and the id that ties them together.
 
-use crate::shutdown::Readiness;
+use super::caller::Caller;
+use crate::{board::User, shutdown::Readiness};
+use aws_lc_rs::hmac;
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
 use http::{HeaderName, HeaderValue, Method, header};
+use secrecy::{ExposeSecret, SecretString};
 use std::time::Instant;
 use tracing::Instrument;
 
@@ -22,9 +25,38 @@ pub fn current_request_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
+/// What watching needs.
+#[derive(Clone)]
+pub struct Observer {
+    readiness: Readiness,
+    user_key: hmac::Key,
+}
+
+impl Observer {
+    /// Watches with this key for the hashes of users.
+    pub fn new(readiness: Readiness, secret_key: &SecretString) -> Self {
+        let user_key = hmac::Key::new(hmac::HMAC_SHA256, secret_key.expose_secret().as_bytes());
+        Self {
+            readiness,
+            user_key,
+        }
+    }
+
+    /// Tells a user's requests from others' without telling the user: user ids are public, so that
+    /// a plain hash would give them away. 16 hexadecimal digits.
+    fn hash(&self, user: &User) -> String {
+        let tag = hmac::sign(&self.user_key, user.id().as_bytes());
+        tag.as_ref()
+            .iter()
+            .take(8)
+            .fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"))
+    }
+}
+
 /// Answers a request, watching.
-pub async fn request(State(readiness): State<Readiness>, request: Request, next: Next) -> Response {
+pub async fn request(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
+    let caller = request.extensions().get::<Caller>().cloned();
     let id = request_id(&request);
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -39,7 +71,7 @@ pub async fn request(State(readiness): State<Readiness>, request: Request, next:
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
-    if readiness.is_draining() {
+    if observer.readiness.is_draining() {
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -47,7 +79,11 @@ pub async fn request(State(readiness): State<Readiness>, request: Request, next:
     let status = response.status().as_u16();
     let seconds = begun.elapsed().as_secs_f64();
     count(&method, route, status, seconds);
-    tracing::info!(request_id = %id, %method, route, status, ms = seconds * 1e3, "request");
+    let user = caller
+        .as_ref()
+        .and_then(Caller::user)
+        .map(|user| observer.hash(user));
+    tracing::info!(request_id = %id, %method, route, status, ms = seconds * 1e3, user, "request");
     response
 }
 

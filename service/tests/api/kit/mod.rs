@@ -8,7 +8,7 @@ use database::Database;
 use post_service::{
     auth::{Authenticator, Keys, verifier::Verifier},
     board::{Board, PageLimits, SystemClock},
-    http::{self, App},
+    http::{self, App, Gate, rate::Limits},
     server,
     shutdown::Readiness,
     store::{self, Store},
@@ -50,6 +50,18 @@ pub const CLIENT_ID: &str = "test-client";
 /// The origin that browsers of the tests call from.
 pub const ORIGIN: &str = "https://hhottdogg.shop";
 
+/// A gate without limits, for the tests' origins.
+pub fn gate() -> Gate {
+    let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
+    Gate {
+        cors_origins: origins.into(),
+        trusted_proxies: Vec::new(),
+        limits: Limits::per_minute(0, 0),
+        hsts_max_age: 0,
+        secret_key: "test".into(),
+    }
+}
+
 /// A service on a free port of this machine, with a client.
 pub struct Service {
     pub base: String,
@@ -86,8 +98,27 @@ impl Service {
         Self::with(store, keys, Some(database)).await
     }
 
+    /// A service on SQLite behind this gate.
+    pub async fn behind(gate: Gate) -> Self {
+        let database = Database::sqlite();
+        let store = store::open(&database.url(), 2)
+            .await
+            .expect("the store opens");
+        let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
+        Self::with_gate(store, keys, Some(database), &gate).await
+    }
+
     /// A service on whatever store.
     pub async fn with(store: Arc<dyn Store>, keys: Keys, database: Option<Database>) -> Self {
+        Self::with_gate(store, keys, database, &gate()).await
+    }
+
+    async fn with_gate(
+        store: Arc<dyn Store>,
+        keys: Keys,
+        database: Option<Database>,
+        gate: &Gate,
+    ) -> Self {
         let clock = Arc::new(SystemClock);
         let readiness = Readiness::default();
         readiness.schema_is_good();
@@ -100,8 +131,7 @@ impl Service {
             },
             readiness: readiness.clone(),
         };
-        let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
-        let router = http::router(app, &origins);
+        let router = http::router(app, gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let stop = CancellationToken::new();
