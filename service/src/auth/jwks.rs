@@ -162,6 +162,9 @@ impl KeyCache {
         match result {
             Ok(keys) => {
                 tracing::debug!(?keys, "fetched token keys");
+                let now = jiff::Timestamp::now().as_duration().as_secs_f64();
+                metrics::gauge!("jwks_last_success_timestamp_seconds").set(now);
+                metrics::gauge!("jwks_keys").set(u32::try_from(keys.0.len()).unwrap_or(u32::MAX));
                 self.keys.store(Some(Arc::new(keys)));
                 true
             }

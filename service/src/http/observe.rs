@@ -1,7 +1,14 @@
 //! One log line, one count and one time per request, and the id that ties them together.
 
-use super::caller::Caller;
-use crate::{board::User, shutdown::Readiness};
+use super::{caller::Caller, problem::Problem};
+use crate::{
+    board::User,
+    shutdown::Readiness,
+    telemetry::{
+        sql::{REQUESTS, SqlUsage},
+        traces,
+    },
+};
 use aws_lc_rs::hmac;
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -11,7 +18,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method, header};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Instant;
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID_BYTES: usize = 64;
@@ -59,12 +66,23 @@ pub async fn request(State(observer): State<Observer>, request: Request, next: N
     let caller = request.extensions().get::<Caller>().cloned();
     let id = request_id(&request);
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let matched = matched.as_ref().map(MatchedPath::as_str);
+    let route = matched.unwrap_or("unmatched");
 
-    let span = tracing::info_span!("request", request_id = %id);
+    let span = tracing::info_span!(
+        target: REQUESTS, "request", request_id = %id,
+        otel.name = Empty, otel.kind = Empty, otel.status_code = Empty,
+    );
+    traces::begin(
+        &span,
+        &method,
+        matched,
+        request.uri().path(),
+        request.headers(),
+    );
     let in_flight = InFlight::enter();
-    let answer = next.run(request).instrument(span);
+    let answer = next.run(request).instrument(span.clone());
     let mut response = CURRENT.scope(id.clone(), answer).await;
     drop(in_flight);
 
@@ -76,14 +94,28 @@ pub async fn request(State(observer): State<Observer>, request: Request, next: N
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    let trace_id = traces::end(&span, response.status());
+    let sql = SqlUsage::of(&span);
     let status = response.status().as_u16();
     let seconds = begun.elapsed().as_secs_f64();
     count(&method, route, status, seconds);
+    count_rejection(&response);
     let user = caller
         .as_ref()
         .and_then(Caller::user)
         .map(|user| observer.hash(user));
-    tracing::info!(request_id = %id, %method, route, status, ms = seconds * 1e3, user, "request");
+    tracing::info!(
+        request_id = %id,
+        %method,
+        route,
+        status,
+        ms = seconds * 1e3,
+        sql_ms = sql.as_ref().map(|sql| sql.time().as_secs_f64() * 1e3),
+        sql_count = sql.as_ref().map(|sql| sql.count()),
+        user,
+        trace_id,
+        "request"
+    );
     response
 }
 
@@ -120,6 +152,17 @@ fn count(method: &Method, route: &str, status: u16, seconds: f64) {
     .increment(1);
     metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route)
         .record(seconds);
+}
+
+/// Counts errors by their kinds.
+fn count_rejection(response: &Response) {
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let problem = response.extensions().get::<Problem>();
+        let reason =
+            problem.map_or_else(|| Problem::of_status(status).code, |problem| problem.code);
+        metrics::counter!("http_requests_rejected_total", "reason" => reason).increment(1);
+    }
 }
 
 /// Counts the requests being answered, also those whose client went away.

@@ -16,6 +16,7 @@ mod concurrency;
 mod headers;
 mod limits;
 mod migrations;
+mod observability;
 mod outage;
 mod posts;
 mod problem;
