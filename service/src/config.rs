@@ -5,6 +5,7 @@
 
 use crate::{
     board::PageLimits,
+    http::{Gate, rate::Limits},
     store::{DatabaseUrl, DatabaseUrlError},
 };
 use clap::{Args, ValueEnum};
@@ -338,6 +339,29 @@ pub struct Config {
     pub secret_key: SecretString,
     /// Whether requests without a token may like.
     pub anonymous_likes: bool,
+    /// Networks whose word on the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Reads that one user or client may make a minute; 0: any number.
+    pub reads_per_minute: u32,
+    /// Writes that one user or client may make a minute; 0: any number.
+    pub writes_per_minute: u32,
+    /// Seconds that browsers shall use nothing but HTTPS; 0: not said.
+    pub hsts_max_age: u32,
+    /// Where traces are sent.
+    pub traces: Option<Url>,
+}
+
+impl Config {
+    /// What is settled before any handler is reached.
+    pub fn gate(&self) -> Gate {
+        Gate {
+            cors_origins: self.cors_origins.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            limits: Limits::per_minute(self.reads_per_minute, self.writes_per_minute),
+            hsts_max_age: self.hsts_max_age,
+            secret_key: self.secret_key.clone(),
+        }
+    }
 }
 
 /// Whose tokens are accepted.
@@ -398,6 +422,11 @@ impl Settings {
                 .clone()
                 .unwrap_or_else(|| "development".into()),
             anonymous_likes: self.anonymous_likes,
+            trusted_proxies: self.trusted_proxies.clone(),
+            reads_per_minute: self.rate_limit_reads_per_minute,
+            writes_per_minute: self.rate_limit_writes_per_minute,
+            hsts_max_age: self.hsts_max_age,
+            traces: self.otel_exporter_otlp_endpoint.clone(),
         })
     }
 

@@ -98,7 +98,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics_router,
         stop.clone().cancelled_owned(),
     ));
-    let router = http::router(app, &config.cors_origins);
+    let router = http::router(app, &config.gate());
     let api_server = tokio::spawn(server::serve(
         api_listener,
         router,

@@ -155,20 +155,23 @@ async fn anonymous_likes_toggle_but_never_touch_a_verified_one(service: &Service
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
 }
 
-const ANONYMOUS: Options = Options {
-    anonymous_likes: true,
-};
+fn anonymously() -> Options {
+    Options {
+        anonymous_likes: true,
+        ..Options::default()
+    }
+}
 
 #[tokio::test]
 async fn anonymous_likes_where_they_are_allowed_on_sqlite() {
-    let service = Service::on_with(Database::sqlite(), ANONYMOUS).await;
+    let service = Service::on_with(Database::sqlite(), anonymously()).await;
     anonymous_likes_toggle_but_never_touch_a_verified_one(&service).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn anonymous_likes_where_they_are_allowed_on_mysql() {
     if let Some(database) = Database::mysql().await {
-        let service = Service::on_with(database, ANONYMOUS).await;
+        let service = Service::on_with(database, anonymously()).await;
         anonymous_likes_toggle_but_never_touch_a_verified_one(&service).await;
     }
 }

@@ -8,7 +8,7 @@ use database::Database;
 use post_service::{
     auth::{Authenticator, Keys, verifier::Verifier},
     board::{Board, PageLimits, SystemClock, ViewerHash},
-    http::{self, App, likes::AnonymousLikes},
+    http::{self, App, Gate, likes::AnonymousLikes, rate::Limits},
     server,
     shutdown::Readiness,
     store::{self, Store, Views},
@@ -54,10 +54,32 @@ pub const CLIENT_ID: &str = "test-client";
 pub const ORIGIN: &str = "https://hhottdogg.shop";
 
 /// Settings of a test's service that differ from the usual.
-#[derive(Default)]
 pub struct Options {
     /// Whether requests without a token may like.
     pub anonymous_likes: bool,
+    /// What stands before every request.
+    pub gate: Gate,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            anonymous_likes: false,
+            gate: gate(),
+        }
+    }
+}
+
+/// A gate without limits, for the tests' origins.
+pub fn gate() -> Gate {
+    let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
+    Gate {
+        cors_origins: origins.into(),
+        trusted_proxies: Vec::new(),
+        limits: Limits::per_minute(0, 0),
+        hsts_max_age: 0,
+        secret_key: "test".into(),
+    }
 }
 
 /// A service on a free port of this machine, with a client.
@@ -106,6 +128,15 @@ impl Service {
         Self::with(store, keys, Some(database), Options::default()).await
     }
 
+    /// A service on SQLite behind this gate.
+    pub async fn behind(gate: Gate) -> Self {
+        let options = Options {
+            gate,
+            ..Options::default()
+        };
+        Self::on_with(Database::sqlite(), options).await
+    }
+
     /// A service on whatever store.
     pub async fn with(
         store: Arc<dyn Store>,
@@ -129,8 +160,7 @@ impl Service {
             },
             readiness: readiness.clone(),
         };
-        let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
-        let router = http::router(app, &origins);
+        let router = http::router(app, &options.gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         let stop = CancellationToken::new();
