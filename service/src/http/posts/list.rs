@@ -51,14 +51,14 @@ impl PageParams {
         };
         if page.is_some() {
             let message = "page와 cursor는 함께 사용할 수 없습니다.";
-            return Err(ApiError::bad_request(message));
+            return Err(ApiError::field("cursor", message));
         }
         let cursor: Cursor = cursor
             .parse()
-            .map_err(|_| ApiError::bad_request("cursor가 올바르지 않습니다."))?;
+            .map_err(|_| ApiError::field("cursor", "cursor가 올바르지 않습니다."))?;
         if cursor.order != order {
             let message = "cursor는 같은 정렬 순서로만 사용할 수 있습니다.";
-            return Err(ApiError::bad_request(message));
+            return Err(ApiError::field("cursor", message));
         }
         Ok(PageRequest::after(cursor, size, limits))
     }
@@ -113,7 +113,8 @@ impl ListParams {
             Some("like_count") => SortKey::Likes,
             Some("comment_count") => SortKey::Comments,
             Some(_) => {
-                return Err(ApiError::bad_request(
+                return Err(ApiError::field(
+                    "sortBy",
                     "sortBy는 created_at, view_count, like_count, comment_count 중 하나여야 합니다.",
                 ));
             }
@@ -123,7 +124,7 @@ impl ListParams {
             Some("asc" | "ASC") => Direction::Ascending,
             Some(_) => {
                 let message = "sortOrder는 asc 또는 desc여야 합니다.";
-                return Err(ApiError::bad_request(message));
+                return Err(ApiError::field("sortOrder", message));
             }
         };
         Ok(Order { key, direction })
@@ -141,11 +142,11 @@ impl ListParams {
 }
 
 /// A number in the query string; nothing at all counts as absent.
-fn number(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
+fn number(name: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let refused = |_| ApiError::bad_request(format!("{name}은(는) 정수여야 합니다."));
+    let refused = |_| ApiError::field(name, format!("{name}은(는) 정수여야 합니다."));
     text.parse().map(Some).map_err(refused)
 }
 
