@@ -5,6 +5,7 @@
 
 use crate::{
     board::PageLimits,
+    comments,
     store::{DatabaseUrl, DatabaseUrlError},
 };
 use clap::{Args, ValueEnum};
@@ -315,6 +316,9 @@ pub enum ConfigError {
          like ap-northeast-2 and ap-northeast-2_Abc123"
     )]
     CognitoNames,
+    /// The comment service's URL is of no use.
+    #[error("COMMENT_SERVICE_URL must be an http or https URL like http://comment-service:8083")]
+    CommentService,
 }
 
 /// Settings that fit together.
@@ -338,6 +342,10 @@ pub struct Config {
     pub secret_key: SecretString,
     /// Whether requests without a token may like.
     pub anonymous_likes: bool,
+    /// The comment service.
+    pub comment_service: Option<Url>,
+    /// What deactivating an account does in Cognito.
+    pub deactivation: Deactivation,
 }
 
 /// Whose tokens are accepted.
@@ -351,6 +359,10 @@ pub enum Tokens {
         client_id: String,
         /// Where the keys are.
         jwks_url: Url,
+        /// The pool's region.
+        region: String,
+        /// The pool.
+        pool_id: String,
     },
     /// Those this process signs itself, with the key in this file.
     Development {
@@ -398,7 +410,16 @@ impl Settings {
                 .clone()
                 .unwrap_or_else(|| "development".into()),
             anonymous_likes: self.anonymous_likes,
+            comment_service: self.comment_service()?,
+            deactivation: self.deactivation,
         })
+    }
+
+    fn comment_service(&self) -> Result<Option<Url>, ConfigError> {
+        match &self.comment_service_url {
+            Some(url) if !comments::is_usable(url) => Err(ConfigError::CommentService),
+            url => Ok(url.clone()),
+        }
     }
 
     fn tokens(&self, database: &DatabaseUrl) -> Result<Tokens, ConfigError> {
@@ -450,6 +471,8 @@ impl Settings {
             issuer,
             client_id: client_id.to_owned(),
             jwks_url,
+            region: region.to_owned(),
+            pool_id: pool.to_owned(),
         })
     }
 }
@@ -566,6 +589,18 @@ mod tests {
         let mut arguments = vec![MYSQL];
         arguments.extend(COGNITO);
         assert_eq!(validate(&arguments).unwrap_err(), ConfigError::NoSecretKey);
+    }
+
+    #[test]
+    fn the_comment_service_is_asked_over_http() {
+        let validate = |url: &str| {
+            let url = format!("--comment-service-url={url}");
+            validate(&["--database-url=sqlite:///tmp/p.db", &url])
+        };
+        assert!(validate("http://comment-service:8083").is_ok());
+        for url in ["ftp://c/", "mailto:c@example.com", "c:8083"] {
+            assert_eq!(validate(url).unwrap_err(), ConfigError::CommentService);
+        }
     }
 
     #[test]

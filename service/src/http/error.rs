@@ -88,6 +88,17 @@ pub enum ApiError {
     /// The body ended before its end.
     #[error("요청 본문을 읽을 수 없습니다")]
     BrokenBody,
+    /// No user is known, where the Flask service had a sentence of its own for it.
+    #[error("인증이 필요합니다")]
+    SignInRequired,
+    /// The comment service told no count.
+    #[error(
+        "댓글 서비스가 응답하지 않아 댓글 수를 업데이트하지 못했습니다. 잠시 후 다시 시도해 주세요"
+    )]
+    CommentServiceFails,
+    /// There is no comment service.
+    #[error("댓글 서비스가 설정되지 않아 댓글 수를 업데이트할 수 없습니다")]
+    NoCommentService,
     /// No visible post has this id.
     #[error("게시글을 찾을 수 없습니다")]
     NoPost,
@@ -111,13 +122,16 @@ impl ApiError {
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Token(_) | Self::SignInRequired => StatusCode::UNAUTHORIZED,
             Self::BadRequest(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoPost => StatusCode::NOT_FOUND,
-            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CommentServiceFails => StatusCode::BAD_GATEWAY,
+            Self::Timeout | Self::Unavailable | Self::NoCommentService => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -136,7 +150,7 @@ impl ApiError {
         let mut response = (self.status(), Json(body)).into_response();
         let headers = response.headers_mut();
         match self {
-            Self::Token(_) => {
+            Self::Token(_) | Self::SignInRequired => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Timeout | Self::Unavailable => {
@@ -195,6 +209,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Token(error) => Self::Token(error),
             AuthError::KeysUnavailable => Self::Unavailable,
+            AuthError::Store(error) => error.into(),
         }
     }
 }

@@ -17,13 +17,14 @@ use futures::StreamExt;
 use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
 
-/// The user of the request's bearer token.
+/// The user of the request's bearer token, unless deactivated.
 impl FromRequestParts<App> for User {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
-        Ok(app.authenticator.user(token).await?)
+        let user = app.authenticator.user(token).await?;
+        Ok(app.authenticator.admit(user).await?)
     }
 }
 

@@ -6,6 +6,7 @@
 //! by [`error`].
 
 pub mod categories;
+pub mod comments;
 pub mod docs;
 pub mod envelope;
 pub mod error;
@@ -14,10 +15,13 @@ pub mod limits;
 pub mod observe;
 pub mod posts;
 pub mod system;
+pub mod users;
 
 use crate::{
     auth::Authenticator,
     board::{Board, PageLimits},
+    comments::Comments,
+    deactivation::Deactivations,
     shutdown::Readiness,
 };
 use axum::{Router, extract::FromRef, middleware};
@@ -32,6 +36,10 @@ pub struct App {
     pub board: Board,
     /// Who is calling.
     pub authenticator: Authenticator,
+    /// How many comments posts have.
+    pub comments: Comments,
+    /// Users who leave.
+    pub deactivations: Deactivations,
     /// Sizes of pages.
     pub pages: PageLimits,
     /// Whether requests should come here.
@@ -66,6 +74,8 @@ fn routes() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .merge(posts::router())
         .merge(categories::router())
+        .merge(comments::router())
+        .merge(users::router())
         .merge(system::versioned_router());
     OpenApiRouter::with_openapi(docs::document())
         .nest("/api/v1", api)

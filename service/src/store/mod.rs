@@ -4,6 +4,8 @@
 //! Lock order in every writing transaction: the post's row, then rows that hang on it, then the
 //! counter rows (category first, the whole board last, because everybody needs that one).
 
+mod comments;
+mod deactivations;
 mod migrate;
 mod mysql;
 mod rows;
@@ -11,6 +13,8 @@ mod sql;
 mod sqlite;
 mod url;
 
+pub use comments::{CommentStore, CommentSweep, CommentSweepBatch};
+pub use deactivations::{DeactivationStore, DueDeactivation, NewDeactivation, Requested};
 pub use migrate::{MigrateError, Migrated};
 pub use mysql::MySqlStore;
 pub use sqlite::SqliteStore;
@@ -23,7 +27,16 @@ use thiserror::Error;
 
 /// A database of posts: all topics, and what concerns the database as a whole.
 #[async_trait]
-pub trait Store: PostStore + ListStore + CategoryStore + Send + Sync + 'static {
+pub trait Store:
+    PostStore
+    + ListStore
+    + CategoryStore
+    + CommentStore
+    + DeactivationStore
+    + Send
+    + Sync
+    + 'static
+{
     /// Whether the schema is one this program can work with.
     async fn check_schema(&self) -> Result<Schema, StoreError>;
 

@@ -55,6 +55,8 @@ macro_rules! attempt {
 
 mod attempt;
 mod categories;
+mod comments;
+mod deactivations;
 mod lists;
 mod posts;
 mod totals;

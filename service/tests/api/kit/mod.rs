@@ -6,8 +6,11 @@ pub mod tokens;
 
 use database::Database;
 use post_service::{
-    auth::{Authenticator, Keys, verifier::Verifier},
+    auth::{Authenticator, Keys, denied::Denied, verifier::Verifier},
     board::{Board, PageLimits, SystemClock},
+    comments::Comments,
+    config::Deactivation,
+    deactivation::Deactivations,
     http::{self, App},
     server,
     shutdown::Readiness,
@@ -92,8 +95,20 @@ impl Service {
         let readiness = Readiness::default();
         readiness.schema_is_good();
         let app = App {
-            board: Board::new(store, clock.clone()),
-            authenticator: Authenticator::new(Verifier::new(ISSUER, CLIENT_ID), keys, clock),
+            board: Board::new(store.clone(), clock.clone()),
+            comments: Comments::unconfigured(store.clone()),
+            deactivations: Deactivations::new(
+                store.clone(),
+                clock.clone(),
+                Deactivation::Delete,
+                None,
+            ),
+            authenticator: Authenticator::new(
+                Verifier::new(ISSUER, CLIENT_ID),
+                keys,
+                clock,
+                Denied::listed_in(store),
+            ),
             pages: PageLimits {
                 default_size: 10,
                 max_size: 50,
