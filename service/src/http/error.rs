@@ -102,6 +102,17 @@ pub enum ApiError {
     /// One request too many; after so many seconds the next is welcome.
     #[error("요청이 너무 많습니다. 잠시 후 다시 시도해 주세요")]
     TooManyRequests(u64),
+    /// No user is known, where the Flask service had a sentence of its own for it.
+    #[error("인증이 필요합니다")]
+    SignInRequired,
+    /// The comment service told no count.
+    #[error(
+        "댓글 서비스가 응답하지 않아 댓글 수를 업데이트하지 못했습니다. 잠시 후 다시 시도해 주세요"
+    )]
+    CommentServiceFails,
+    /// There is no comment service.
+    #[error("댓글 서비스가 설정되지 않아 댓글 수를 업데이트할 수 없습니다")]
+    NoCommentService,
     /// No visible post has this id.
     #[error("게시글을 찾을 수 없습니다")]
     NoPost,
@@ -145,7 +156,7 @@ impl ApiError {
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Token(_) | Self::SignInRequired => StatusCode::UNAUTHORIZED,
             Self::BadRequest(_) | Self::Field { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -156,7 +167,10 @@ impl ApiError {
             Self::Outdated => StatusCode::PRECONDITION_FAILED,
             Self::KeyInFlight => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CommentServiceFails => StatusCode::BAD_GATEWAY,
+            Self::Timeout | Self::Unavailable | Self::NoCommentService => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -173,6 +187,9 @@ impl ApiError {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::TooLarge => "body_too_large",
             Self::TooManyRequests(_) => "rate_limited",
+            Self::SignInRequired => "token_required",
+            Self::CommentServiceFails => "comment_service_failed",
+            Self::NoCommentService => "no_comment_service",
             Self::NoPost => "post_not_found",
             Self::Forbidden => "forbidden",
             Self::Outdated => "version_mismatch",
@@ -219,7 +236,7 @@ impl ApiError {
         response.extensions_mut().insert(self.problem());
         let headers = response.headers_mut();
         match self {
-            Self::Token(_) => {
+            Self::Token(_) | Self::SignInRequired => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Timeout | Self::Unavailable => {
@@ -281,6 +298,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Token(error) => Self::Token(error),
             AuthError::KeysUnavailable => Self::Unavailable,
+            AuthError::Store(error) => error.into(),
         }
     }
 }

@@ -19,24 +19,26 @@ use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{convert::Infallible, marker::PhantomData};
 
-/// The user of the request's bearer token: the one recognised already, or found by waiting for the
-/// token's key.
+/// The user of the request's bearer token, unless deactivated: the one recognised already, or found
+/// by waiting for the token's key.
 impl FromRequestParts<App> for User {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Caller>();
-        match caller.and_then(Caller::token) {
-            Some(Recognition::User(user)) => return Ok(user.clone()),
+        let user = match caller.and_then(Caller::token) {
+            Some(Recognition::User(user)) => user.clone(),
             Some(Recognition::Refused(error)) => return Err((*error).into()),
-            Some(Recognition::KeyUnknown) | None => {}
-        }
-        let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
-        let user = app.authenticator.user(token).await?;
-        if let Some(caller) = caller {
-            caller.found(&user);
-        }
-        Ok(user)
+            Some(Recognition::KeyUnknown) | None => {
+                let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
+                let user = app.authenticator.user(token).await?;
+                if let Some(caller) = caller {
+                    caller.found(&user);
+                }
+                user
+            }
+        };
+        Ok(app.authenticator.admit(user).await?)
     }
 }
 

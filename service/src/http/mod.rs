@@ -9,6 +9,7 @@
 pub mod caller;
 pub mod categories;
 pub mod client;
+pub mod comments;
 pub mod docs;
 pub mod envelope;
 pub mod error;
@@ -22,10 +23,13 @@ pub mod posts;
 pub mod problem;
 pub mod rate;
 pub mod system;
+pub mod users;
 
 use crate::{
     auth::Authenticator,
     board::{Board, PageLimits},
+    comments::Comments,
+    deactivation::Deactivations,
     shutdown::Readiness,
 };
 use axum::{Router, extract::FromRef, middleware};
@@ -45,6 +49,10 @@ pub struct App {
     pub board: Board,
     /// Who is calling.
     pub authenticator: Authenticator,
+    /// How many comments posts have.
+    pub comments: Comments,
+    /// Users who leave.
+    pub deactivations: Deactivations,
     /// Sizes of pages.
     pub pages: PageLimits,
     /// Whether requests without a token may like.
@@ -107,6 +115,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(posts::router())
         .merge(likes::router())
         .merge(categories::router())
+        .merge(comments::router())
+        .merge(users::router())
         .merge(system::versioned_router());
     OpenApiRouter::with_openapi(docs::document())
         .nest("/api/v1", api)

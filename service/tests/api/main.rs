@@ -12,6 +12,7 @@ mod kit;
 mod bad_input;
 mod binary;
 mod categories;
+mod comments;
 mod concurrency;
 mod edits;
 mod headers;

@@ -1,6 +1,6 @@
 //! Views: each viewer once a day, whoever counts.
 
-use crate::kit::{Service, client, database::Database, process::Served, tokens, until};
+use crate::kit::{Service, client, database::Database, process::Served, tokens, wait::until};
 use futures::future::join_all;
 use nix::sys::signal::Signal;
 use reqwest::Method;

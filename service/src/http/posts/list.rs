@@ -4,6 +4,7 @@ use super::view::PostView;
 use crate::board::{
     Board, Cursor, Direction, Order, Page, PageLimits, PageRequest, Post, PostFilter, SortKey, User,
 };
+use crate::comments::Comments;
 use crate::http::{
     envelope::ListEnvelope,
     error::{ApiError, ErrorEnvelope, PlainError},
@@ -168,6 +169,7 @@ fn number(name: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiErro
 pub async fn list_posts(
     State(board): State<Board>,
     State(limits): State<PageLimits>,
+    State(comments): State<Comments>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     Params(page): Params<PageParams>,
@@ -176,6 +178,7 @@ pub async fn list_posts(
     let order = list.order()?;
     let request = page.request(order, limits)?;
     let page = board.posts(list.filter(), order, request).await?;
+    comments.seen(page.items.iter().map(|post| &post.id));
     Ok(answer(page, &uri, &headers))
 }
 
@@ -199,6 +202,7 @@ pub async fn list_posts(
 pub async fn my_posts(
     State(board): State<Board>,
     State(limits): State<PageLimits>,
+    State(comments): State<Comments>,
     user: User,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
@@ -210,6 +214,7 @@ pub async fn my_posts(
     };
     let request = page.request(Order::LATEST, limits)?;
     let page = board.posts(filter, Order::LATEST, request).await?;
+    comments.seen(page.items.iter().map(|post| &post.id));
     Ok(answer(page, &uri, &headers))
 }
 

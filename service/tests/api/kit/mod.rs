@@ -1,13 +1,18 @@
 //! What the tests share: services on databases of their own, tokens, requests.
 
+pub mod comment_service;
 pub mod database;
 pub mod process;
 pub mod tokens;
+pub mod wait;
 
 use database::Database;
 use post_service::{
-    auth::{Authenticator, Keys, verifier::Verifier},
+    auth::{Authenticator, Keys, denied::Denied, verifier::Verifier},
     board::{Board, PageLimits, SystemClock, ViewerHash},
+    comments::{Comments, Pace},
+    config::Deactivation,
+    deactivation::Deactivations,
     http::{self, App, Gate, likes::AnonymousLikes, rate::Limits},
     server,
     shutdown::Readiness,
@@ -15,12 +20,10 @@ use post_service::{
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// Defines a test that runs on SQLite, and on MySQL where there is one.
 macro_rules! on_every_database {
@@ -59,6 +62,8 @@ pub struct Options {
     pub anonymous_likes: bool,
     /// What stands before every request.
     pub gate: Gate,
+    /// The comment service.
+    pub comments: Option<Url>,
 }
 
 impl Default for Options {
@@ -66,6 +71,7 @@ impl Default for Options {
         Self {
             anonymous_likes: false,
             gate: gate(),
+            comments: None,
         }
     }
 }
@@ -145,15 +151,32 @@ impl Service {
         options: Options,
     ) -> Self {
         let clock = Arc::new(SystemClock);
+        let stop = CancellationToken::new();
         let readiness = Readiness::default();
         readiness.schema_is_good();
         let (views, writer) = Views::new(Arc::clone(&store));
         tokio::spawn(writer.run());
         let viewers = ViewerHash::new("secret");
         let app = App {
-            board: Board::new(store, clock.clone(), viewers, views),
+            board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
             anonymous_likes: AnonymousLikes(options.anonymous_likes),
-            authenticator: Authenticator::new(Verifier::new(ISSUER, CLIENT_ID), keys, clock),
+            comments: match options.comments {
+                Some(url) => Comments::start(store.clone(), url, Pace::default(), &stop)
+                    .expect("a comment service"),
+                None => Comments::unconfigured(store.clone()),
+            },
+            deactivations: Deactivations::new(
+                store.clone(),
+                clock.clone(),
+                Deactivation::Delete,
+                None,
+            ),
+            authenticator: Authenticator::new(
+                Verifier::new(ISSUER, CLIENT_ID),
+                keys,
+                clock,
+                Denied::listed_in(store),
+            ),
             pages: PageLimits {
                 default_size: 10,
                 max_size: 50,
@@ -163,7 +186,6 @@ impl Service {
         let router = http::router(app, &options.gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let stop = CancellationToken::new();
         tokio::spawn(server::serve(
             listener,
             router,
@@ -227,15 +249,6 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.stop.cancel();
-    }
-}
-
-/// Waits until a condition holds; fails after a while, naming it.
-pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
