@@ -7,15 +7,16 @@ use crate::{
         jwks::KeyCache,
         verifier::Verifier,
     },
-    board::{Board, Clock, SystemClock},
+    board::{Board, Clock, SystemClock, ViewerHash},
     config::{Config, Tokens},
-    http::{self, App},
+    http::{self, App, likes::AnonymousLikes},
     server,
     shutdown::{Readiness, Signals},
-    store::{self, MigrateError, Schema, Store},
+    store::{self, MigrateError, Schema, Store, Views},
     telemetry,
 };
 use axum::{Router, routing::get};
+use secrecy::ExposeSecret;
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a schema that is not current is looked at again.
 const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long views in the queue are waited for when the process ends.
+const FLUSH_TIME: Duration = Duration::from_secs(10);
 
 /// Why the service does not start.
 #[derive(Debug, Error)]
@@ -70,8 +73,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let store = open_store(&config).await?;
     let (authenticator, token) = authenticator(&config.tokens)?;
     let readiness = Readiness::default();
+    let (views, view_writer) = Views::new(Arc::clone(&store));
+    let view_writer = tokio::spawn(view_writer.run());
+    let viewers = ViewerHash::new(config.secret_key.expose_secret());
+    let clock = Arc::new(SystemClock);
     let app = App {
-        board: Board::new(Arc::clone(&store), Arc::new(SystemClock)),
+        board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
+        anonymous_likes: AnonymousLikes(config.anonymous_likes),
         authenticator,
         pages: config.pages,
         readiness: readiness.clone(),
@@ -99,6 +107,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     announce(&addresses, &config, token.as_deref());
     let watch = tokio::spawn(watch_schema(Arc::clone(&store), readiness.clone()));
 
+    let forgetting = tokio::spawn(store::keep_up(Arc::clone(&store), clock));
+
     let signal = signals.received().await;
     tracing::info!(signal, "draining");
     readiness.drain();
@@ -108,6 +118,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!("some requests were cut off");
     }
     watch.abort();
+    forgetting.abort();
+    // The last reference to the queue went with the router: what is in it is stored.
+    if tokio::time::timeout(FLUSH_TIME, view_writer).await.is_err() {
+        tracing::warn!("some views were not counted");
+    }
     upkeep.abort();
     metrics_server.abort();
     store.close().await;

@@ -7,7 +7,7 @@
 use super::observe;
 use crate::{
     auth::{AuthError, verifier::TokenError},
-    board::{Fault, FieldError},
+    board::{Draft, Fault, FieldError},
     store::StoreError,
 };
 use axum::{
@@ -91,6 +91,18 @@ pub enum ApiError {
     /// No visible post has this id.
     #[error("게시글을 찾을 수 없습니다")]
     NoPost,
+    /// The post is another user's.
+    #[error("이 게시글에 대한 권한이 없습니다")]
+    Forbidden,
+    /// The post is not the version that the client saw.
+    #[error("게시글이 그 사이에 변경되었습니다. 다시 읽은 후 시도해 주세요")]
+    Outdated,
+    /// A request with the same Idempotency-Key is being answered.
+    #[error("같은 Idempotency-Key의 요청이 처리 중입니다. 잠시 후 다시 시도해 주세요")]
+    KeyInFlight,
+    /// The Idempotency-Key was used for another request.
+    #[error("Idempotency-Key가 이미 다른 요청에 사용되었습니다")]
+    KeyReused,
     /// The answer was not ready in time.
     #[error("요청 처리 시간이 초과되었습니다. 잠시 후 다시 시도해 주세요")]
     Timeout,
@@ -117,6 +129,10 @@ impl ApiError {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoPost => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Outdated => StatusCode::PRECONDITION_FAILED,
+            Self::KeyInFlight => StatusCode::CONFLICT,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -214,6 +230,12 @@ impl From<FieldError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
+            // The content is the only field that an adopted table holds less of than the board does.
+            StoreError::TooLong(_) => FieldError {
+                field: "content",
+                fault: Fault::TooManyBytes(Draft::MAX_ADOPTED_CONTENT),
+            }
+            .into(),
             StoreError::Unavailable(error) => {
                 tracing::warn!(%error, "database unavailable");
                 Self::Unavailable

@@ -16,6 +16,7 @@ use axum::{
 use futures::StreamExt;
 use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
+use std::{convert::Infallible, marker::PhantomData};
 
 /// The user of the request's bearer token.
 impl FromRequestParts<App> for User {
@@ -82,6 +83,33 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonObject<T> {
         }
         let body = body(request).await?;
         parse_object(&body).map(Self)
+    }
+}
+
+/// A body that need not be there and is read only when asked for: clients send all kinds of bodies,
+/// or none, with a content type of JSON.
+pub struct OptionalJsonObject<T> {
+    request: Request,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned + Send> FromRequest<App> for OptionalJsonObject<T> {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _app: &App) -> Result<Self, Infallible> {
+        let kind = PhantomData;
+        Ok(Self { request, kind })
+    }
+}
+
+impl<T: DeserializeOwned> OptionalJsonObject<T> {
+    /// The object, or nothing where the body is empty.
+    pub async fn read(self) -> Result<Option<T>, ApiError> {
+        let body = body(self.request).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        parse_object(&body).map(Some)
     }
 }
 

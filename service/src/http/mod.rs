@@ -5,13 +5,17 @@
 //! whose arguments are taken from the request by [`extract`] and whose errors are made into answers
 //! by [`error`].
 
+pub mod caller;
 pub mod categories;
 pub mod docs;
 pub mod envelope;
 pub mod error;
+pub mod etag;
 pub mod extract;
+pub mod likes;
 pub mod limits;
 pub mod observe;
+mod params;
 pub mod posts;
 pub mod system;
 
@@ -34,6 +38,8 @@ pub struct App {
     pub authenticator: Authenticator,
     /// Sizes of pages.
     pub pages: PageLimits,
+    /// Whether requests without a token may like.
+    pub anonymous_likes: likes::AnonymousLikes,
     /// Whether requests should come here.
     pub readiness: Readiness,
 }
@@ -65,6 +71,7 @@ pub fn openapi() -> OpenApi {
 fn routes() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .merge(posts::router())
+        .merge(likes::router())
         .merge(categories::router())
         .merge(system::versioned_router());
     OpenApiRouter::with_openapi(docs::document())

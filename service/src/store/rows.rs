@@ -77,7 +77,7 @@ where
 }
 
 /// The error for a column that holds what it cannot hold.
-fn unreadable<E>(column: &'static str) -> impl Fn(E) -> sqlx::Error
+pub(super) fn unreadable<E>(column: &'static str) -> impl Fn(E) -> sqlx::Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {

@@ -7,11 +7,11 @@ pub mod tokens;
 use database::Database;
 use post_service::{
     auth::{Authenticator, Keys, verifier::Verifier},
-    board::{Board, PageLimits, SystemClock},
-    http::{self, App},
+    board::{Board, PageLimits, SystemClock, ViewerHash},
+    http::{self, App, likes::AnonymousLikes},
     server,
     shutdown::Readiness,
-    store::{self, Store},
+    store::{self, Store, Views},
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -76,6 +76,13 @@ pub const CLIENT_ID: &str = "test-client";
 /// The origin that browsers of the tests call from.
 pub const ORIGIN: &str = "https://hhottdogg.shop";
 
+/// Settings of a test's service that differ from the usual.
+#[derive(Default)]
+pub struct Options {
+    /// Whether requests without a token may like.
+    pub anonymous_likes: bool,
+}
+
 /// A service on a free port of this machine, with a client.
 pub struct Service {
     pub base: String,
@@ -89,18 +96,19 @@ pub struct Service {
 impl Service {
     /// A service on a migrated database, accepting the tokens of [`tokens`].
     pub async fn on(database: Database) -> Self {
+        Self::on_with(database, Options::default()).await
+    }
+
+    /// The same with some settings.
+    pub async fn on_with(database: Database, options: Options) -> Self {
         store::migrate(&database.url())
             .await
             .expect("migrations apply");
         let store = store::open(&database.url(), 8)
             .await
             .expect("the store opens");
-        Self::with(
-            store,
-            Keys::Fixed(Arc::new(tokens::KEY.key_set())),
-            Some(database),
-        )
-        .await
+        let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
+        Self::with(store, keys, Some(database), options).await
     }
 
     /// A service on SQLite with these token keys.
@@ -109,16 +117,25 @@ impl Service {
         let store = store::open(&database.url(), 2)
             .await
             .expect("the store opens");
-        Self::with(store, keys, Some(database)).await
+        Self::with(store, keys, Some(database), Options::default()).await
     }
 
     /// A service on whatever store.
-    pub async fn with(store: Arc<dyn Store>, keys: Keys, database: Option<Database>) -> Self {
+    pub async fn with(
+        store: Arc<dyn Store>,
+        keys: Keys,
+        database: Option<Database>,
+        options: Options,
+    ) -> Self {
         let clock = Arc::new(SystemClock);
         let readiness = Readiness::default();
         readiness.schema_is_good();
+        let (views, writer) = Views::new(Arc::clone(&store));
+        tokio::spawn(writer.run());
+        let viewers = ViewerHash::new("secret");
         let app = App {
-            board: Board::new(store, clock.clone()),
+            board: Board::new(store, clock.clone(), viewers, views),
+            anonymous_likes: AnonymousLikes(options.anonymous_likes),
             authenticator: Authenticator::new(Verifier::new(ISSUER, CLIENT_ID), keys, clock),
             pages: PageLimits {
                 default_size: 10,
