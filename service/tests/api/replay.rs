@@ -4,7 +4,10 @@
 //! fault, and [`WAITING_FOR_ENDPOINT`]. Both are checked against the file, so that no case is
 //! dropped silently.
 
-use crate::kit::{Answer, ORIGIN, Options, Service, comment_service::CommentService, database::Database, tokens, wait::until};
+use crate::kit::{
+    Answer, ORIGIN, Options, Service, comment_service::CommentService, database::Database, tokens,
+    wait::until,
+};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -120,10 +123,7 @@ fn changed() -> Vec<(&'static str, u16, Value)> {
 }
 
 /// Cases whose endpoint is not there yet: the router answers 404 or 405.
-const WAITING_FOR_ENDPOINT: &[&str] = &[
-    "media check anonymous",
-    "media check",
-];
+const WAITING_FOR_ENDPOINT: &[&str] = &["media check anonymous", "media check"];
 
 /// The recording ordered equal like counts otherwise; the rule now is: most liked, then newest.
 const ORDERED_BY_THE_RULE: &[&str] = &["list popular"];
@@ -162,31 +162,36 @@ async fn replay(database: Database) {
     };
     let service = &Service::on_with(database, options).await;
     prepare(service).await;
-        let changed: HashMap<_, _> =
-            changed().into_iter().map(|(case, status, json)| (case, (status, json))).collect();
-        let mut post = String::new();
-        for case in cases() {
-            let name = case.name.as_str();
-            if name == "list search hit" {
-                // Lists show the views that are stored, which happens beside the requests.
-                until_a_view_is_stored(service).await;
-            }
-            let answer = send(service, &case, &post).await;
-            if name == "create" {
-                answer.json["data"]["id"].as_str().expect("an id").clone_into(&mut post);
-            }
-            if WAITING_FOR_ENDPOINT.contains(&name) {
-                let routed = answer.json["error"]["name"].is_null();
-                assert!(!routed, "{name} is served now: take it off the table");
-            } else if let Some((status, json)) = changed.get(name) {
-                assert_eq!(answer.status.as_u16(), *status, "{name}: {}", answer.text);
-                assert_like(json, &answer.json, name);
-            } else {
-                check(&case, &answer);
-            }
-            check_cors(&case, &answer);
+    let changed: HashMap<_, _> = changed()
+        .into_iter()
+        .map(|(case, status, json)| (case, (status, json)))
+        .collect();
+    let mut post = String::new();
+    for case in cases() {
+        let name = case.name.as_str();
+        if name == "list search hit" {
+            // Lists show the views that are stored, which happens beside the requests.
+            until_a_view_is_stored(service).await;
         }
+        let answer = send(service, &case, &post).await;
+        if name == "create" {
+            answer.json["data"]["id"]
+                .as_str()
+                .expect("an id")
+                .clone_into(&mut post);
+        }
+        if WAITING_FOR_ENDPOINT.contains(&name) {
+            let routed = answer.json["error"]["name"].is_null();
+            assert!(!routed, "{name} is served now: take it off the table");
+        } else if let Some((status, json)) = changed.get(name) {
+            assert_eq!(answer.status.as_u16(), *status, "{name}: {}", answer.text);
+            assert_like(json, &answer.json, name);
+        } else {
+            check(&case, &answer);
+        }
+        check_cors(&case, &answer);
     }
+}
 
 mod the_recorded_requests_are_answered_as_recorded {
     use super::*;

@@ -20,12 +20,12 @@ use post_service::{
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// Defines a test that runs on SQLite, and on MySQL where there is one.
+/// Defines a test that runs on SQLite, and on MySQL and on MariaDB where there is one.
 macro_rules! on_every_database {
     ($(#[$attribute:meta])* async fn $name:ident($service:ident) $body:block) => {
         $(#[$attribute])*
@@ -45,8 +45,34 @@ macro_rules! on_every_database {
                     test(&Service::on(database).await).await;
                 }
             }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_mariadb() {
+                if let Some(database) = Database::mariadb().await {
+                    test(&Service::on(database).await).await;
+                }
+            }
         }
     };
+}
+
+/// What the environment names for a test that needs more than this program, such as a server;
+/// where it is absent, a line that counts as a skipped test.
+pub fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        say(&format!("skipped: {test}: {name} is not set"));
+    }
+    value
+}
+
+/// Writes a line that is seen even when the test passes.
+pub fn say(line: &str) {
+    // Not eprintln!, which the test harness would swallow.
+    std::io::stderr()
+        .write_all(format!("{line}\n").as_bytes())
+        .expect("standard error");
 }
 
 /// The issuer that test services accept.
