@@ -16,6 +16,7 @@ mod categories;
 mod comments;
 mod concurrency;
 mod edits;
+mod failover;
 mod headers;
 mod idempotency;
 mod likes;
