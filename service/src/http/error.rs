@@ -165,7 +165,7 @@ impl ApiError {
     }
 
     /// What it says, apart from any shape.
-    fn problem(&self) -> Problem {
+    pub(super) fn problem(&self) -> Problem {
         let detail = match self {
             Self::Token(error) => explain_token(*error).to_owned(),
             error => error.to_string(),

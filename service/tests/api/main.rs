@@ -13,6 +13,7 @@ mod bad_input;
 mod binary;
 mod categories;
 mod concurrency;
+mod document;
 mod headers;
 mod limits;
 mod migrations;
