@@ -1,6 +1,9 @@
 //! What the program tells of itself: log lines, metrics, traces.
 
-use crate::kit::process::Served;
+use crate::kit::{
+    database::Database,
+    process::{Served, run},
+};
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -234,4 +237,33 @@ async fn a_collector_that_is_down_delays_neither_requests_nor_the_end() {
 fn hex(text: &str) -> Vec<u8> {
     let digits = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal digits");
     (0..text.len()).step_by(2).map(digits).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_are_counted_on_mysql_too() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let url = database.url_text();
+    let (code, _, error) = run(&["migrate"], &[("DATABASE_URL", &url)]).await;
+    assert_eq!(code, 0, "{error}");
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("SECRET_KEY", "s"),
+        ("COGNITO_USER_POOL_ID", "ap-northeast-2_Test"),
+        ("COGNITO_REGION", "ap-northeast-2"),
+        ("COGNITO_CLIENT_ID", "client"),
+        ("COGNITO_JWKS_URL", "http://127.0.0.1:1/jwks.json"),
+    ];
+    let mut served = Served::start(&environment).await;
+    served.log_line("ready to serve").await;
+    let categories = format!("http://{}/api/v1/categories", served.api);
+    let answer = served.client.get(categories).send().await;
+    assert!(answer.expect("an answer").status().is_success());
+    let mut line = served.log_line("request").await;
+    while line["route"] != "/api/v1/categories" {
+        line = served.log_line("request").await;
+    }
+    assert_eq!(line["sql_count"], 1, "{line}");
+    assert!(line["sql_ms"].as_f64() > Some(0.0), "{line}");
 }
