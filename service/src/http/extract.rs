@@ -25,16 +25,18 @@ impl FromRequestParts<App> for User {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Caller>();
-        match caller.and_then(Caller::token) {
-            Some(Recognition::User(user)) => return Ok(user.clone()),
+        let user = match caller.and_then(Caller::token) {
+            Some(Recognition::User(user)) => user.clone(),
             Some(Recognition::Refused(error)) => return Err((*error).into()),
-            Some(Recognition::KeyUnknown) | None => {}
-        }
-        let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
-        let user = app.authenticator.user(token).await?;
-        if let Some(caller) = caller {
-            caller.found(&user);
-        }
+            Some(Recognition::KeyUnknown) | None => {
+                let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
+                let user = app.authenticator.user(token).await?;
+                if let Some(caller) = caller {
+                    caller.found(&user);
+                }
+                user
+            }
+        };
         Ok(user)
     }
 }
