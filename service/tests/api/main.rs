@@ -21,3 +21,4 @@ mod posts;
 mod replay;
 mod system;
 mod tokens;
+mod users;

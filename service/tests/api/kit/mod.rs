@@ -1,8 +1,10 @@
 //! What the tests share: services on databases of their own, tokens, requests.
 
+pub mod cognito;
 pub mod comment_service;
 pub mod database;
 pub mod process;
+pub mod proxy;
 pub mod tokens;
 pub mod wait;
 
