@@ -14,6 +14,7 @@ mod binary;
 mod categories;
 mod comments;
 mod concurrency;
+mod forgeries;
 mod headers;
 mod migrations;
 mod outage;

@@ -3,6 +3,8 @@
 pub mod cognito;
 pub mod comment_service;
 pub mod database;
+pub mod forge;
+pub mod key_endpoint;
 pub mod process;
 pub mod proxy;
 pub mod tokens;
