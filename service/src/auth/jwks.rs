@@ -20,15 +20,17 @@ const REFRESH_INTERVAL: Duration = Duration::from_mins(15);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Cognito's sets are about 1 KiB.
 const MAX_SET_BYTES: usize = 256 * 1024;
+/// Keys that may share an id, so that a token cannot cost more checks than this.
+const MAX_KEYS_OF_ID: usize = 4;
 
-/// Public keys by key id.
+/// Public keys by key id. Nothing forbids two keys of the same id: a token may be signed by either.
 #[derive(Clone, Default)]
-pub struct KeySet(HashMap<String, DecodingKey>);
+pub struct KeySet(HashMap<String, Vec<DecodingKey>>);
 
 impl KeySet {
     /// A set of one key.
     pub fn of(kid: &str, key: DecodingKey) -> Self {
-        Self(HashMap::from([(kid.to_owned(), key)]))
+        Self(HashMap::from([(kid.to_owned(), vec![key])]))
     }
 
     /// Reads a JSON Web Key Set. Entries that cannot verify RS256 signatures are passed over, so
@@ -39,12 +41,19 @@ impl KeySet {
             keys: Vec<serde_json::Value>,
         }
         let set: Set = serde_json::from_slice(json)?;
-        Ok(Self(set.keys.into_iter().filter_map(usable).collect()))
+        let mut keys: HashMap<_, Vec<_>> = HashMap::new();
+        for (kid, key) in set.keys.into_iter().filter_map(usable) {
+            let of_id = keys.entry(kid).or_default();
+            if of_id.len() < MAX_KEYS_OF_ID {
+                of_id.push(key);
+            }
+        }
+        Ok(Self(keys))
     }
 
-    /// The key of this id.
-    pub fn get(&self, kid: &str) -> Option<&DecodingKey> {
-        self.0.get(kid)
+    /// The keys of this id, at least one.
+    pub fn get(&self, kid: &str) -> Option<&[DecodingKey]> {
+        self.0.get(kid).map(Vec::as_slice)
     }
 }
 
@@ -59,10 +68,22 @@ fn usable(value: serde_json::Value) -> Option<(String, DecodingKey)> {
     let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
     let fits = text("kty") == Some("RSA")
         && matches!(text("alg"), None | Some("RS256"))
-        && matches!(text("use"), None | Some("sig"));
-    let kid = text("kid").filter(|_| fits)?.to_owned();
+        && matches!(text("use"), None | Some("sig"))
+        && may_verify(value.get("key_ops"));
+    let kid = text("kid")
+        .filter(|kid| fits && !kid.is_empty())?
+        .to_owned();
     let jwk: Jwk = serde_json::from_value(value).ok()?;
     Some((kid, DecodingKey::from_jwk(&jwk).ok()?))
+}
+
+/// Whether the operations a key is for, if it names any, include checking signatures.
+fn may_verify(operations: Option<&serde_json::Value>) -> bool {
+    operations.is_none_or(|operations| {
+        operations
+            .as_array()
+            .is_some_and(|list| list.iter().any(|operation| operation == "verify"))
+    })
 }
 
 /// Why a fetch brought no keys.
@@ -218,6 +239,9 @@ mod tests {
             {"kty": "RSA", "kid": "plain", "n": "AQAB", "e": "AQAB"},
             {"kty": "RSA", "kid": "other-alg", "n": "AQAB", "e": "AQAB", "alg": "PS256"},
             {"kty": "RSA", "kid": "encrypts", "n": "AQAB", "e": "AQAB", "use": "enc"},
+            {"kty": "RSA", "kid": "wraps", "n": "AQAB", "e": "AQAB", "key_ops": ["wrapKey"]},
+            {"kty": "RSA", "kid": "", "n": "AQAB", "e": "AQAB"},
+            {"kty": "RSA", "kid": ["list"], "n": "AQAB", "e": "AQAB"},
             {"kty": "oct", "kid": "secret", "k": "AQAB", "alg": "HS256"},
             {"kty": "from-the-future", "kid": "new"},
             {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
@@ -226,6 +250,16 @@ mod tests {
         let mut kids: Vec<_> = keys.0.keys().map(String::as_str).collect();
         kids.sort_unstable();
         assert_eq!(kids, ["good", "plain"]);
+    }
+
+    #[test]
+    fn keys_of_one_id_are_kept_side_by_side_up_to_a_limit() {
+        let key = r#"{"kty": "RSA", "kid": "same", "n": "AQAB", "e": "AQAB"}"#;
+        let set = |count| format!(r#"{{"keys": [{}]}}"#, vec![key; count].join(","));
+        for (count, kept) in [(1, 1), (2, 2), (100, MAX_KEYS_OF_ID)] {
+            let keys = KeySet::parse(set(count).as_bytes()).unwrap();
+            assert_eq!(keys.get("same").unwrap().len(), kept);
+        }
     }
 
     #[test]

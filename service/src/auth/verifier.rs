@@ -79,9 +79,11 @@ impl Verifier {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<User, TokenError> {
-        let key = keys.get(kid).ok_or(TokenError::Verification)?;
-        let claims = decode::<Claims>(token, key, &signature_only())
-            .map_err(|_| TokenError::Verification)?
+        let keys = keys.get(kid).ok_or(TokenError::Verification)?;
+        let claims = keys
+            .iter()
+            .find_map(|key| decode::<Claims>(token, key, &signature_only()).ok())
+            .ok_or(TokenError::Verification)?
             .claims;
         self.check(&claims, now.as_second())?;
         let name = claims
@@ -114,14 +116,16 @@ impl Verifier {
     }
 }
 
-/// The key a token says it was signed with. Refuses every algorithm but RS256 before any key is
-/// looked for.
+/// The key a token says it was signed with. Refuses every algorithm but RS256, and extensions that
+/// must be understood, before any key is looked for.
 pub fn key_id(token: &str) -> Result<String, TokenError> {
     if token.len() > MAX_TOKEN_BYTES || token.split('.').count() != 3 {
         return Err(TokenError::Format);
     }
     let header = decode_header(token).map_err(|_| TokenError::Verification)?;
-    if header.alg != Algorithm::RS256 {
+    // What `crit` names must be understood (RFC 7515, 4.1.11), and nothing it may name is; the
+    // library does not look at it.
+    if header.alg != Algorithm::RS256 || header.crit.is_some() {
         return Err(TokenError::Verification);
     }
     header.kid.ok_or(TokenError::Verification)

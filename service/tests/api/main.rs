@@ -18,7 +18,7 @@ mod concurrency;
 mod document;
 mod edits;
 mod failover;
-
+mod forgeries;
 mod headers;
 mod idempotency;
 mod likes;
@@ -32,4 +32,5 @@ mod problem;
 mod replay;
 mod system;
 mod tokens;
+mod users;
 mod views;

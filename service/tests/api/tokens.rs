@@ -2,62 +2,18 @@
 
 use crate::kit::{
     Answer, Service,
+    cognito::{Pool, REGION},
     database::Database,
+    forge::base64url,
+    key_endpoint::{self, Endpoint},
+    process::Served,
     tokens::{self, ALICE, KEY, id_claims},
 };
-use axum::{Router, extract::State, http::StatusCode as AxumStatus, routing::get};
-use post_service::auth::{
-    Keys,
-    development::SigningKey,
-    jwks::{KeyCache, MIN_FETCH_INTERVAL},
-};
+use futures::StreamExt;
+use post_service::auth::{Keys, development::SigningKey, jwks::MIN_FETCH_INTERVAL};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
-};
-use tokio::net::TcpListener;
-
-/// A key set endpoint whose answer can be changed, and which counts its fetches.
-#[derive(Clone, Default)]
-struct Endpoint {
-    answer: Arc<Mutex<Option<Value>>>,
-    fetches: Arc<AtomicUsize>,
-}
-
-impl Endpoint {
-    fn publish(&self, keys: &[&SigningKey]) {
-        let keys: Vec<_> = keys.iter().map(|key| key.public_jwk().unwrap()).collect();
-        *self.answer.lock().unwrap() = Some(json!({ "keys": keys }));
-    }
-
-    fn break_down(&self) {
-        *self.answer.lock().unwrap() = None;
-    }
-
-    fn fetches(&self) -> usize {
-        self.fetches.load(Ordering::SeqCst)
-    }
-
-    /// A cache that fetches from here.
-    async fn cache(&self) -> Arc<KeyCache> {
-        async fn serve(State(endpoint): State<Endpoint>) -> Result<String, AxumStatus> {
-            endpoint.fetches.fetch_add(1, Ordering::SeqCst);
-            let answer = endpoint.answer.lock().unwrap().clone();
-            answer
-                .map(|set| set.to_string())
-                .ok_or(AxumStatus::BAD_GATEWAY)
-        }
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-        let router = Router::new()
-            .route("/jwks.json", get(serve))
-            .with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Arc::new(KeyCache::new(url.parse().unwrap()).unwrap())
-    }
-}
+use std::time::{Duration, Instant};
 
 async fn create(service: &Service, token: &str) -> Answer {
     let body = json!({"title": "t", "content": "c", "category": "k"});
@@ -206,19 +162,193 @@ async fn the_author_is_the_tokens_user_whatever_the_body_says() {
     assert_eq!(read.json["data"]["user_id"], ALICE);
 }
 
-/// Unpadded base64url.
-fn base64url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
-        let group = group << (8 * (3 - chunk.len()));
-        for digit in 0..=chunk.len() {
-            let index = usize::try_from(group >> (18 - 6 * digit) & 63).unwrap();
-            text.push(char::from(DIGITS[index]));
-        }
+/// Lets the time between two fetches pass.
+async fn pass_interval() {
+    tokio::time::pause();
+    tokio::time::advance(MIN_FETCH_INTERVAL).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_is_no_flood_at_the_endpoint() {
+    let endpoint = Endpoint::default();
+    endpoint.publish(&[&KEY]);
+    let service = Service::with_keys(Keys::Cached(endpoint.cache().await)).await;
+    let part = |json: Value| base64url(json.to_string().as_bytes());
+    let payload = part(id_claims(ALICE, "alice"));
+    let begun = Instant::now();
+    let flood = futures::stream::iter(0..2_000).map(|number| {
+        let head = part(json!({"alg": "RS256", "kid": format!("unknown-{number}")}));
+        let mine = service.request(Method::GET, "/api/v1/posts/my");
+        Answer::of(mine.bearer_auth(format!("{head}.{payload}.AAAA")))
+    });
+    let mut refused = flood.buffer_unordered(64);
+    while let Some(answer) = refused.next().await {
+        assert_eq!(answer.json["error"], "Token verification failed");
     }
-    text
+    let intervals = begun.elapsed().as_secs() / MIN_FETCH_INTERVAL.as_secs();
+    let fetches = u64::try_from(endpoint.fetches()).unwrap();
+    assert!((1..=1 + intervals).contains(&fetches), "{fetches}");
+    let good = create(&service, &tokens::alice()).await;
+    assert_eq!(good.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_key_that_is_withdrawn_verifies_nothing_any_more() {
+    let endpoint = Endpoint::default();
+    endpoint.publish(&[&KEY]);
+    let service = Service::with_keys(Keys::Cached(endpoint.cache().await)).await;
+    let next = SigningKey::generate("next").unwrap();
+    let new_token = next.sign(&id_claims(ALICE, "alice")).unwrap();
+    let old_token = tokens::alice();
+    assert_eq!(
+        create(&service, &old_token).await.status,
+        StatusCode::CREATED
+    );
+    endpoint.publish(&[&next]);
+    pass_interval().await;
+    assert_eq!(
+        create(&service, &new_token).await.status,
+        StatusCode::CREATED
+    );
+    let refused = create(&service, &old_token).await;
+    assert_eq!(refused.json["error"], "Token verification failed");
+}
+
+#[tokio::test]
+async fn keys_serve_on_whatever_the_endpoint_does() {
+    use key_endpoint::Answer as Keys_;
+    let endpoint = Endpoint::default();
+    endpoint.publish(&[&KEY]);
+    let service = Service::with_keys(Keys::Cached(endpoint.cache().await)).await;
+    let good = tokens::alice();
+    assert_eq!(create(&service, &good).await.status, StatusCode::CREATED);
+    let stranger = SigningKey::generate("stranger").unwrap();
+    let bad = stranger.sign(&id_claims(ALICE, "alice")).unwrap();
+    let set = json!({"keys": [stranger.public_jwk().unwrap()]});
+    let huge = format!("{}{set}", " ".repeat(300_000));
+    let text = |text: &str| Keys_::Text(text.to_owned());
+    for (what, answer) in [
+        ("500", Keys_::Status(500)),
+        ("an empty answer", Keys_::Status(204)),
+        ("a redirect", Keys_::Redirect(set)),
+        ("too much", Keys_::Text(huge)),
+        ("a page", text("<html>")),
+        ("no keys", text(r#"{"keys": []}"#)),
+        ("no list", text(r#"{"keys": {}}"#)),
+        (
+            "unusable keys",
+            text(r#"{"keys": [{"kty": "oct", "kid": "test-key", "k": "AA"}]}"#),
+        ),
+        ("an answer that never ends", Keys_::Stuck),
+        ("no answer", Keys_::Hung),
+    ] {
+        endpoint.answer(answer);
+        pass_interval().await;
+        let fetches = endpoint.fetches();
+        // Whoever holds a known key does not wait for the fetch that a stranger set off.
+        let refused = create(&service, &bad);
+        let served = async {
+            let begun = Instant::now();
+            let answer = create(&service, &good).await;
+            (answer, begun.elapsed())
+        };
+        let (refused, (served, elapsed)) = tokio::join!(refused, served);
+        assert_eq!(refused.json["error"], "Token verification failed", "{what}");
+        assert_eq!(served.status, StatusCode::CREATED, "{what}");
+        assert!(elapsed < Duration::from_secs(2), "{what}: {elapsed:?}");
+        assert_eq!(endpoint.fetches(), fetches + 1, "{what}");
+    }
+    endpoint.shut_down();
+    pass_interval().await;
+    assert_eq!(
+        create(&service, &bad).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(create(&service, &good).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn public_reads_never_mind_a_token() {
+    let service = Service::on(Database::sqlite()).await;
+    let alice = tokens::alice();
+    let id = service.publish(&alice, "글", "자유").await;
+    let leaver = tokens::bob();
+    service
+        .post("/api/v1/users/me/deactivate", &leaver, &Value::Null)
+        .await;
+    let expired = tokens::with(id_claims(ALICE, "alice"), "exp", json!(tokens::now() - 60));
+    let bad = [
+        tokens::signed(&expired),
+        tokens::IMPOSTOR.sign(&id_claims(ALICE, "alice")).unwrap(),
+        leaver,
+        "garbage".to_owned(),
+        "x".repeat(8_000),
+    ];
+    let document = serde_json::to_value(post_service::http::openapi()).unwrap();
+    let (mut public, mut private) = (0, 0);
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let Some(operation) = operations.get("get") else {
+            continue;
+        };
+        // A requirement that is empty makes the others optional.
+        let needs_token = operation["security"]
+            .as_array()
+            .is_some_and(|all| !all.iter().any(|one| one == &json!({})));
+        let path = path.replace("{id}", &id);
+        for token in &bad {
+            let answer = Answer::of(service.request(Method::GET, &path).bearer_auth(token)).await;
+            let refused = answer.status == StatusCode::UNAUTHORIZED;
+            assert_eq!(refused, needs_token, "{path}: {}", answer.text);
+        }
+        *(if needs_token {
+            &mut private
+        } else {
+            &mut public
+        }) += 1;
+    }
+    assert!(
+        public >= 4 && private >= 1,
+        "{public} public, {private} private"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_a_real_pool_are_good_and_those_of_its_neighbours_are_not() {
+    let (Some(pool), Some(neighbour)) = (Pool::create().await, Pool::create().await) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite://{}/posts.db", folder.path().display());
+    let mut settings = pool.settings(&pool.endpoint);
+    settings.push(("DATABASE_URL".to_owned(), database));
+    let settings: Vec<_> = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let served = Served::start(&settings).await;
+    let url = format!("http://{}/api/v1/posts", served.api);
+    let draft = json!({"title": "t", "content": "c", "category": "k"});
+    let create = async |token: &str| {
+        let request = served.client.post(&url).bearer_auth(token).json(&draft);
+        Answer::of(request).await
+    };
+    let mine = pool.user("alice").await;
+    for token in [&mine.id, &mine.access] {
+        let created = create(token).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{}", created.text);
+        assert_eq!(created.json["data"]["username"], "alice");
+    }
+    // The stand-in signs for every pool with the same key: the issuer alone tells them apart.
+    let other = neighbour.user("alice").await;
+    for token in [&other.id, &other.access] {
+        let refused = create(token).await;
+        assert_eq!(refused.json["error"], "Invalid token issuer");
+    }
+    let issuer = format!("https://cognito-idp.{REGION}.amazonaws.com/{}", pool.id);
+    let claims = tokens::with(id_claims(ALICE, "alice"), "iss", json!(issuer));
+    let claims = tokens::with(claims, "aud", json!(pool.client_id));
+    let impostor = SigningKey::generate("dummy").unwrap();
+    let refused = create(&impostor.sign(&claims).unwrap()).await;
+    assert_eq!(refused.json["error"], "Token verification failed");
 }

@@ -1,9 +1,13 @@
 //! What the tests share: services on databases of their own, tokens, requests.
 
+pub mod cognito;
 pub mod comment_service;
 pub mod database;
+pub mod forge;
+pub mod key_endpoint;
 pub mod mysqld;
 pub mod process;
+pub mod proxy;
 pub mod switchboard;
 pub mod tokens;
 pub mod wait;
