@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod healthcheck;
 pub mod http;
+pub mod media;
 pub mod serve;
 pub mod server;
 pub mod shutdown;

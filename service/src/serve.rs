@@ -10,6 +10,7 @@ use crate::{
     board::{Board, Clock, SystemClock},
     config::{Config, Tokens},
     http::{self, App},
+    media::{self, Media, Pace},
     server,
     shutdown::{Readiness, Signals},
     store::{self, MigrateError, Schema, Store},
@@ -55,6 +56,9 @@ pub enum ServeError {
     /// The metrics recorder.
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The place for images.
+    #[error(transparent)]
+    Media(#[from] media::OpenError),
     /// Signals.
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] io::Error),
@@ -70,14 +74,21 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let store = open_store(&config).await?;
     let (authenticator, token) = authenticator(&config.tokens)?;
     let readiness = Readiness::default();
+    let media = Media::open(
+        config.media.clone(),
+        Arc::clone(&store),
+        Arc::new(SystemClock),
+    )?;
     let app = App {
         board: Board::new(Arc::clone(&store), Arc::new(SystemClock)),
         authenticator,
         pages: config.pages,
         readiness: readiness.clone(),
+        media: media.clone(),
     };
 
     let stop = CancellationToken::new();
+    let deletions = tokio::spawn(media.delete_objects(Pace::default(), stop.clone()));
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -110,6 +121,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     watch.abort();
     upkeep.abort();
     metrics_server.abort();
+    let _ = deletions.await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -5,6 +5,7 @@
 
 mod category;
 mod clock;
+mod media;
 mod page;
 mod post;
 mod service;
@@ -13,6 +14,7 @@ mod user;
 
 pub use category::{Category, CategoryName};
 pub use clock::{Clock, KstTime, SystemClock};
+pub use media::{MediaEntry, MediaList, object_key, post_of_key};
 pub use page::{Page, PageLimits, PageRequest};
 pub use post::{Draft, Filter, NewPost, Order, Post, PostId};
 pub use service::{Board, CategoryExists};

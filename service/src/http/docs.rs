@@ -25,6 +25,7 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     ),
     tags(
         (name = "posts", description = "Posts and lists of them"),
+        (name = "media", description = "Images of posts"),
         (name = "categories", description = "Groups of posts, made on first use"),
         (name = "system", description = "Whether the service lives and works"),
     ),

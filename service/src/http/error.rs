@@ -4,7 +4,7 @@
 //! which existing clients read: the envelope, and for creating a post and for tokens a bare
 //! `{"error": …}`, now with `success` and `message` beside it.
 
-use super::observe;
+use super::{media_fault::MediaFault, observe};
 use crate::{
     auth::{AuthError, verifier::TokenError},
     board::{Fault, FieldError},
@@ -91,6 +91,9 @@ pub enum ApiError {
     /// No visible post has this id.
     #[error("게시글을 찾을 수 없습니다")]
     NoPost,
+    /// Something about images.
+    #[error(transparent)]
+    Media(#[from] MediaFault),
     /// The answer was not ready in time.
     #[error("요청 처리 시간이 초과되었습니다. 잠시 후 다시 시도해 주세요")]
     Timeout,
@@ -117,6 +120,7 @@ impl ApiError {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoPost => StatusCode::NOT_FOUND,
+            Self::Media(fault) => fault.status(),
             Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -140,6 +144,9 @@ impl ApiError {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Timeout | Self::Unavailable => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::Media(fault) if fault.is_passing() => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             _ => {}

@@ -10,14 +10,19 @@ pub mod docs;
 pub mod envelope;
 pub mod error;
 pub mod extract;
+pub mod images;
 pub mod limits;
+pub mod media;
+pub mod media_fault;
 pub mod observe;
 pub mod posts;
 pub mod system;
+pub mod uploads;
 
 use crate::{
     auth::Authenticator,
     board::{Board, PageLimits},
+    media::Media,
     shutdown::Readiness,
 };
 use axum::{Router, extract::FromRef, middleware};
@@ -36,6 +41,8 @@ pub struct App {
     pub pages: PageLimits,
     /// Whether requests should come here.
     pub readiness: Readiness,
+    /// Images.
+    pub media: Media,
 }
 
 /// The whole service's router.
@@ -66,6 +73,8 @@ fn routes() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
         .merge(posts::router())
         .merge(categories::router())
+        .merge(media::router())
+        .merge(images::router())
         .merge(system::versioned_router());
     OpenApiRouter::with_openapi(docs::document())
         .nest("/api/v1", api)

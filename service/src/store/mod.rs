@@ -4,6 +4,7 @@
 //! Lock order in every writing transaction: the post's row, then rows that hang on it, then the
 //! counter rows (category first, the whole board last, because everybody needs that one).
 
+mod media;
 mod migrate;
 mod mysql;
 mod rows;
@@ -11,6 +12,7 @@ mod sql;
 mod sqlite;
 mod url;
 
+pub use media::{Deletion, MediaChange, MediaStore};
 pub use migrate::{MigrateError, Migrated};
 pub use mysql::MySqlStore;
 pub use sqlite::SqliteStore;
@@ -23,7 +25,7 @@ use thiserror::Error;
 
 /// A database of posts: all topics, and what concerns the database as a whole.
 #[async_trait]
-pub trait Store: PostStore + ListStore + CategoryStore + Send + Sync + 'static {
+pub trait Store: PostStore + ListStore + CategoryStore + MediaStore + Send + Sync + 'static {
     /// Whether the schema is one this program can work with.
     async fn check_schema(&self) -> Result<Schema, StoreError>;
 

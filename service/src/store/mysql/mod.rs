@@ -56,6 +56,7 @@ macro_rules! attempt {
 mod attempt;
 mod categories;
 mod lists;
+mod media;
 mod posts;
 mod totals;
 

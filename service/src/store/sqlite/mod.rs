@@ -19,6 +19,7 @@ macro_rules! post_columns {
 
 mod categories;
 mod lists;
+mod media;
 mod posts;
 mod totals;
 
