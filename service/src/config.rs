@@ -7,6 +7,7 @@ use crate::{
     board::PageLimits,
     comments,
     http::{Gate, rate::Limits},
+    media::{self, Place},
     store::{DatabaseUrl, DatabaseUrlError},
 };
 use clap::{Args, ValueEnum};
@@ -320,6 +321,9 @@ pub enum ConfigError {
     /// The comment service's URL is of no use.
     #[error("COMMENT_SERVICE_URL must be an http or https URL like http://comment-service:8083")]
     CommentService,
+    /// Something about images.
+    #[error(transparent)]
+    Media(#[from] media::config::ConfigFault),
 }
 
 /// Settings that fit together.
@@ -357,6 +361,8 @@ pub struct Config {
     pub comment_service: Option<Url>,
     /// What deactivating an account does in Cognito.
     pub deactivation: Deactivation,
+    /// Images.
+    pub media: media::Config,
 }
 
 impl Config {
@@ -420,6 +426,7 @@ impl Settings {
         }
         Ok(Config {
             tokens: self.tokens(&database)?,
+            media: self.media(&database)?,
             database,
             pool_size: self.database_pool_size,
             listen: self.listen_address,
@@ -449,6 +456,34 @@ impl Settings {
             Some(url) if !comments::is_usable(url) => Err(ConfigError::CommentService),
             url => Ok(url.clone()),
         }
+    }
+
+    fn media(&self, database: &DatabaseUrl) -> Result<media::Config, ConfigError> {
+        // An empty variable is one that is not set, as in the old service's manifests.
+        let given = |setting: &Option<String>| setting.clone().filter(|text| !text.is_empty());
+        let bucket = given(&self.s3_bucket_name);
+        let bucket_name = bucket.clone().unwrap_or_else(|| "local".to_owned());
+        let place = match (bucket, &self.media_folder, database) {
+            (Some(_), Some(_), _) => return Err(media::config::ConfigFault::TwoPlaces.into()),
+            (Some(name), None, _) => Place::Bucket {
+                name,
+                region: given(&self.s3_region),
+            },
+            (None, Some(folder), _) => Place::Folder(folder.clone()),
+            (None, None, DatabaseUrl::Sqlite(options)) => {
+                let folder = options.get_filename().parent().unwrap_or(Path::new(""));
+                Place::Folder(folder.join("media"))
+            }
+            (None, None, DatabaseUrl::MySql(_)) => Place::Nowhere,
+        };
+        let domain = given(&self.api_gateway_domain);
+        Ok(media::Config {
+            place,
+            bucket_name,
+            prefix: media::config::prefix(&self.s3_folder_prefix)?,
+            max_file_size: self.max_file_size,
+            public_base: domain.as_deref().map(media::config::public_base).transpose()?,
+        })
     }
 
     fn tokens(&self, database: &DatabaseUrl) -> Result<Tokens, ConfigError> {
@@ -630,6 +665,24 @@ mod tests {
         for url in ["ftp://c/", "mailto:c@example.com", "c:8083"] {
             assert_eq!(validate(url).unwrap_err(), ConfigError::CommentService);
         }
+    }
+
+    #[test]
+    fn images_are_kept_beside_the_database_unless_a_place_is_named() {
+        let sqlite = "--database-url=sqlite:///tmp/x/p.db";
+        let place = |more: &[&str]| {
+            let arguments = [&[sqlite], more].concat();
+            validate(&arguments).map(|config| config.media.place)
+        };
+        let folder = |path: &str| Ok(Place::Folder(path.into()));
+        assert_eq!(place(&[]), folder("/tmp/x/media"));
+        assert_eq!(place(&["--media-folder=/srv/m"]), folder("/srv/m"));
+        assert_eq!(place(&["--s3-bucket-name="]), folder("/tmp/x/media"));
+        let bucket = ["--s3-bucket-name=b", "--s3-region=r"];
+        let (name, region) = ("b".to_owned(), Some("r".to_owned()));
+        assert_eq!(place(&bucket), Ok(Place::Bucket { name, region }));
+        let both = place(&["--s3-bucket-name=b", "--media-folder=/srv/m"]).unwrap_err();
+        assert!(both.to_string().starts_with("S3_BUCKET_NAME"), "{both}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Tokens},
     deactivation::{Cognito, Deactivations},
     http::{self, App, likes::AnonymousLikes},
+    media::{self, Media},
     server,
     shutdown::{Readiness, Signals},
     store::{self, MigrateError, Schema, Store, Views},
@@ -64,6 +65,9 @@ pub enum ServeError {
     /// The metrics recorder.
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The place for images.
+    #[error(transparent)]
+    Media(#[from] media::OpenError),
     /// Signals.
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] io::Error),
@@ -87,6 +91,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let view_writer = tokio::spawn(view_writer.run());
     let viewers = ViewerHash::new(config.secret_key.expose_secret());
     let clock = Arc::new(SystemClock);
+    let media = Media::open(config.media.clone(), Arc::clone(&store), clock.clone())?;
     let app = App {
         board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
         anonymous_likes: AnonymousLikes(config.anonymous_likes),
@@ -95,8 +100,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         deactivations,
         pages: config.pages,
         readiness: readiness.clone(),
+        media: media.clone(),
     };
 
+    let deletions =
+        tokio::spawn(media.delete_objects(media::Pace::default(), stop.clone()));
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -136,6 +144,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     upkeep.abort();
     metrics_server.abort();
+    let _ = deletions.await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use std::borrow::Cow;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -22,7 +23,7 @@ pub struct Envelope<T> {
     success: bool,
     /// For people.
     #[schema(example = "Success")]
-    message: &'static str,
+    message: Cow<'static, str>,
     /// What was asked for.
     data: T,
 }
@@ -34,10 +35,10 @@ impl<T> Envelope<T> {
     }
 
     /// Data with a message of its own.
-    pub fn with_message(message: &'static str, data: T) -> Self {
+    pub fn with_message(message: impl Into<Cow<'static, str>>, data: T) -> Self {
         Self {
             success: true,
-            message,
+            message: message.into(),
             data,
         }
     }

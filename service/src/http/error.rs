@@ -5,6 +5,7 @@
 //! `{"error": …}`, now with `success` and `message` beside it.
 
 use super::{
+    media_fault::MediaFault,
     observe,
     problem::{FieldProblem, Problem},
 };
@@ -130,6 +131,9 @@ pub enum ApiError {
     /// The Idempotency-Key was used for another request.
     #[error("Idempotency-Key가 이미 다른 요청에 사용되었습니다")]
     KeyReused,
+    /// Something about images.
+    #[error(transparent)]
+    Media(#[from] MediaFault),
     /// The answer was not ready in time.
     #[error("요청 처리 시간이 초과되었습니다. 잠시 후 다시 시도해 주세요")]
     Timeout,
@@ -169,6 +173,7 @@ impl ApiError {
             Self::Outdated => StatusCode::PRECONDITION_FAILED,
             Self::KeyInFlight => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Media(fault) => fault.status(),
             Self::CommentServiceFails => StatusCode::BAD_GATEWAY,
             Self::Timeout | Self::Unavailable | Self::NoCommentService => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -192,6 +197,7 @@ impl ApiError {
             Self::SignInRequired => "token_required",
             Self::CommentServiceFails => "comment_service_failed",
             Self::NoCommentService => "no_comment_service",
+            Self::Media(fault) => fault.code(),
             Self::NoPost => "post_not_found",
             Self::Forbidden => "forbidden",
             Self::Outdated => "version_mismatch",
@@ -246,6 +252,9 @@ impl ApiError {
             }
             Self::TooManyRequests(seconds) => {
                 headers.insert(header::RETRY_AFTER, (*seconds).into());
+            }
+            Self::Media(fault) if fault.is_passing() => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             _ => {}
         }

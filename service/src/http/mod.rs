@@ -16,14 +16,18 @@ pub mod envelope;
 pub mod error;
 pub mod etag;
 pub mod extract;
+pub mod images;
 pub mod likes;
 pub mod limits;
+pub mod media;
+pub mod media_fault;
 pub mod observe;
 mod params;
 pub mod posts;
 pub mod problem;
 pub mod rate;
 pub mod system;
+pub mod uploads;
 pub mod users;
 
 use crate::{
@@ -31,6 +35,7 @@ use crate::{
     board::{Board, PageLimits},
     comments::Comments,
     deactivation::Deactivations,
+    media::Media,
     shutdown::Readiness,
 };
 use axum::{Router, extract::FromRef, middleware};
@@ -60,6 +65,8 @@ pub struct App {
     pub anonymous_likes: likes::AnonymousLikes,
     /// Whether requests should come here.
     pub readiness: Readiness,
+    /// Images.
+    pub media: Media,
 }
 
 /// What is settled before any handler is reached.
@@ -121,6 +128,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(categories::router())
         .merge(comments::router())
         .merge(users::router())
+        .merge(media::router())
+        .merge(images::router())
         .merge(system::versioned_router());
     OpenApiRouter::with_openapi(docs::document())
         .nest("/api/v1", api)

@@ -9,6 +9,7 @@ mod deactivations;
 mod errors;
 mod likes;
 mod list;
+mod media;
 mod migrate;
 mod mysql;
 mod posts;
@@ -22,6 +23,7 @@ mod views;
 pub use comments::{CommentStore, CommentSweep, CommentSweepBatch};
 pub use deactivations::{DeactivationStore, DueDeactivation, NewDeactivation, Requested};
 pub use likes::LikeStore;
+pub use media::{Deletion, MediaChange, MediaStore};
 pub use migrate::{MigrateError, Migrated};
 pub use mysql::MySqlStore;
 pub use posts::PostStore;
@@ -43,6 +45,7 @@ pub trait Store:
     + CategoryStore
     + LikeStore
     + ViewStore
+    + MediaStore
     + CommentStore
     + DeactivationStore
     + UpkeepStore

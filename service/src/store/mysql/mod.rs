@@ -68,6 +68,7 @@ mod comments;
 mod deactivations;
 mod likes;
 mod lists;
+mod media;
 mod numbers;
 mod posts;
 mod remembered;

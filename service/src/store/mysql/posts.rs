@@ -1,6 +1,6 @@
 //! Posts in MySQL.
 
-use super::{MySqlStore, is_duplicate, remembered, totals};
+use super::{MySqlStore, is_duplicate, media::schedule_deletions, remembered, totals};
 use crate::{
     board::{Created, Edit, IdempotencyKey, KstTime, NewPost, Post, PostId, Refusal, View},
     store::{PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
@@ -146,6 +146,7 @@ impl PostStore for MySqlStore {
             .bind(id.as_str())
             .execute(&mut *transaction)
             .await?;
+            schedule_deletions(&mut transaction, post.media_files.as_deref(), now).await?;
             totals::gone(&mut transaction, &post).await?;
             transaction.commit().await?;
             Ok(Ok(()))

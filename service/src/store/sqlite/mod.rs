@@ -22,6 +22,7 @@ mod comments;
 mod deactivations;
 mod likes;
 mod lists;
+mod media;
 mod posts;
 mod remembered;
 mod totals;

@@ -1,6 +1,6 @@
 //! Posts in SQLite.
 
-use super::{SqliteStore, categories, remembered, totals};
+use super::{SqliteStore, categories, media::schedule_deletions, remembered, totals};
 use crate::{
     board::{Created, Edit, IdempotencyKey, KstTime, NewPost, Post, PostId, Refusal, View},
     store::{PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
@@ -119,6 +119,7 @@ impl PostStore for SqliteStore {
         .bind(id.as_str())
         .execute(&mut *transaction)
         .await?;
+        schedule_deletions(&mut transaction, post.media_files.as_deref(), now).await?;
         let scopes = post.category_id.iter().map(String::as_str);
         for scope in scopes.chain([WHOLE_BOARD]) {
             totals::shift(&mut transaction, scope, post.number, -1).await?;

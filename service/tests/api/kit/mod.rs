@@ -5,6 +5,7 @@ pub mod comment_service;
 pub mod database;
 pub mod forge;
 pub mod key_endpoint;
+pub mod media;
 pub mod mysqld;
 pub mod process;
 pub mod proxy;
@@ -20,6 +21,7 @@ use post_service::{
     config::Deactivation,
     deactivation::Deactivations,
     http::{self, App, Gate, likes::AnonymousLikes, rate::Limits},
+    media::{Backend, Media},
     server,
     shutdown::Readiness,
     store::{self, Store, Views},
@@ -96,6 +98,8 @@ pub struct Options {
     pub gate: Gate,
     /// The comment service.
     pub comments: Option<Url>,
+    /// Where images are kept, and how; a temporary folder if it is not said.
+    pub media: Option<(post_service::media::Config, Option<Backend>)>,
 }
 
 impl Default for Options {
@@ -104,6 +108,7 @@ impl Default for Options {
             anonymous_likes: false,
             gate: gate(),
             comments: None,
+            media: None,
         }
     }
 }
@@ -125,7 +130,9 @@ pub struct Service {
     pub base: String,
     pub client: reqwest::Client,
     pub readiness: Readiness,
+    pub media: Media,
     stop: CancellationToken,
+    _media_folder: tempfile::TempDir,
     // Dropped last.
     database: Option<Database>,
 }
@@ -189,6 +196,12 @@ impl Service {
         let (views, writer) = Views::new(Arc::clone(&store));
         tokio::spawn(writer.run());
         let viewers = ViewerHash::new("secret");
+        let folder = tempfile::tempdir().expect("a folder");
+        let (config, backend) = options.media.unwrap_or_else(|| {
+            let backend = Backend::folder(folder.path()).expect("a folder for images");
+            (media::config(), Some(backend))
+        });
+        let media = Media::new(config, backend, Arc::clone(&store), clock.clone());
         let app = App {
             board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
             anonymous_likes: AnonymousLikes(options.anonymous_likes),
@@ -214,6 +227,7 @@ impl Service {
                 max_size: 50,
             },
             readiness: readiness.clone(),
+            media: media.clone(),
         };
         let router = http::router(app, &options.gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -227,7 +241,9 @@ impl Service {
             base,
             client: client(),
             readiness,
+            media,
             stop,
+            _media_folder: folder,
             database,
         }
     }
