@@ -59,6 +59,7 @@ impl PartialSchema for Nothing {
         ObjectBuilder::new()
             .schema_type(SchemaType::new(Type::Null))
             .description(Some("Nothing"))
+            .examples([serde_json::Value::Null])
             .into()
     }
 }

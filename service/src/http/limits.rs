@@ -24,8 +24,10 @@ pub const BODY_BYTES: usize = 1024 * 1024;
 pub const DISCARDED_BYTES: usize = 64 * BODY_BYTES;
 /// The longest head of a request.
 pub const HEADER_BYTES: usize = 16 * 1024;
-/// How long a client may take to send a request's head.
-pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// How long a connection may be idle, and how long a client may take to send a request's head: hyper
+/// has one clock for both. Longer than load balancers keep idle connections (60 s), so that it is
+/// they who end one, and no request meets a connection that is being closed.
+pub const HEADER_TIME: Duration = Duration::from_secs(75);
 /// How long a client may take to send a request's body.
 pub const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a request may take, reading its body included.

@@ -242,7 +242,7 @@ impl Backend {
 fn path(key: &str) -> Result<Path, BackendError> {
     let path = Path::parse(key).map_err(|_| BackendError::NotFound)?;
     // Empty segments are dropped by parsing: such a key is another's.
-    if path.as_ref() == key {
+    if path.as_ref() == key && !key.is_empty() {
         Ok(path)
     } else {
         Err(BackendError::NotFound)
