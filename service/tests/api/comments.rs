@@ -180,7 +180,7 @@ async fn reads_never_wait_for_a_hung_service_and_counts_converge_once_it_answers
     let source = CommentService::start().await;
     source.behave(Mode::Hung);
     let ids = publish(&service, 5).await;
-    ids.iter().for_each(|id| source.set(id, 2));
+    source.set_all(&ids, 2);
     let refreshing = Refreshing::start(&service, &source, QUICK).await;
     refreshing.read(&service).await;
     until("it is asked", async || !source.asked().is_empty()).await;
@@ -279,7 +279,7 @@ on_every_database! {
     async fn the_sweep_stays_where_a_dead_service_stopped_it_and_resumes_there(service) {
         let source = CommentService::start().await;
         let ids = publish(service, 75).await;
-        ids.iter().for_each(|id| source.set(id, 1));
+        source.set_all(&ids, 1);
         adopt(service).await;
         source.behave(Mode::GoodFor(40));
         let first = Refreshing::start(service, &source, QUICK).await;
@@ -311,7 +311,7 @@ async fn a_post_the_service_refuses_for_ever_does_not_hold_the_sweep_up() {
     let service = Service::on(Database::sqlite()).await;
     let source = CommentService::start().await;
     let ids = publish(&service, 5).await;
-    ids.iter().for_each(|id| source.set(id, 1));
+    source.set_all(&ids, 1);
     source.behave(Mode::Without(ids[2].clone()));
     adopt(&service).await;
     let refreshing = Refreshing::start(&service, &source, QUICK).await;
@@ -333,7 +333,7 @@ async fn the_sweep_begins_when_the_adoption_has_finished_on_mysql() {
     let service = Service::on(database).await;
     let source = CommentService::start().await;
     let ids = publish(&service, 3).await;
-    ids.iter().for_each(|id| source.set(id, 1));
+    source.set_all(&ids, 1);
     adopt(&service).await;
     service
         .execute("UPDATE adoption SET finished_at = NULL")
@@ -385,11 +385,11 @@ async fn a_count_is_asked_for_again_by_anybody_and_never_taken_from_the_caller()
     });
     let expected = json!({"data": data, "message": "Success", "success": true});
     assert_eq!(answer.json, expected);
-    let bare = served
+    let bodiless = served
         .client
         .post(format!("{base}/{id}/update-comment-count"))
         .header("Content-Type", "application/json");
-    assert_eq!(Answer::of(bare).await.json, expected);
+    assert_eq!(Answer::of(bodiless).await.json, expected);
 
     let asked = source.asked().len();
     for missing in ["nope", "0123456789abcdef0123456789abcdef"] {
