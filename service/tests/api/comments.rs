@@ -8,6 +8,7 @@ use crate::kit::{
     tokens,
     wait::until,
 };
+use nix::sys::signal::Signal;
 use post_service::{
     board::PostId,
     comments::{Comments, Pace, RefreshError},
@@ -422,4 +423,33 @@ async fn without_a_comment_service_a_count_cannot_be_asked_for() {
     assert!(answer.message().contains("설정"), "{}", answer.text);
     let answer = Answer::of(service.request(Method::POST, &path("nope"))).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_hung_comment_service_does_not_keep_the_process_from_ending() {
+    let database = Database::sqlite();
+    let url = database.url_text();
+    let source = CommentService::start().await;
+    source.behave(Mode::Hung);
+    let settings = [
+        ("DATABASE_URL", url.as_str()),
+        ("COMMENT_SERVICE_URL", &source.url),
+    ];
+    let mut served = Served::start(&settings).await;
+    let (_, token) = served.development_token().await;
+    let posts = format!("http://{}/api/v1/posts", served.api);
+    let draft = json!({"title": "t", "content": "c", "category": "k"});
+    let created = served.client.post(&posts).bearer_auth(token).json(&draft);
+    assert_eq!(Answer::of(created).await.status, StatusCode::CREATED);
+    served.signal(Signal::SIGTERM);
+    assert_eq!(served.exit_code().await, Some(0));
+
+    let begin_sweep = "UPDATE comment_sweep SET before_no = NULL";
+    database.execute(begin_sweep).await;
+    let mut served = Served::start(&settings).await;
+    until("it is asked", async || !source.asked().is_empty()).await;
+    let begun = Instant::now();
+    served.signal(Signal::SIGTERM);
+    assert_eq!(served.exit_code().await, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2));
 }
