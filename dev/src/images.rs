@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::aws::ecr;
 use crate::command::Command;
 use crate::paths::{self, Paths};
-use crate::programs::mysql;
+use crate::programs::debian;
 use crate::progress::Step;
 
 /// The base image in pipeline/Dockerfile.
@@ -174,7 +174,7 @@ pub async fn push_tools(paths: &Paths) -> Result<Image> {
         let (debs, root) = (work.path().join("debs"), work.path().join("root"));
         download(&["busybox-static"], &debs, &log).await?;
         std::fs::create_dir_all(&root)?;
-        mysql::unpack(&debs, &root, &log).await?;
+        debian::unpack(&debs, &root, &log).await?;
         let dockerfile = "FROM scratch\nCOPY root/bin/busybox /bin/busybox\nCOPY root/bin/busybox /bin/sh\nUSER 65532:65532\n";
         build_inline(paths, dockerfile, Some(work.path()), local).await?;
     }
@@ -305,7 +305,7 @@ async fn ensure_base(paths: &Paths, step: &Step) -> Result<()> {
     let (debs, root) = (work.path().join("debs"), work.path().join("root"));
     std::fs::create_dir_all(&root)?;
     download(&BASE_PACKAGES, &debs, &log).await?;
-    mysql::unpack(&debs, &root, &log).await?;
+    debian::unpack(&debs, &root, &log).await?;
     finish_base(&root)?;
     let dockerfile = "FROM scratch\nCOPY root /\nUSER 65532:65532\nWORKDIR /home/nonroot\n\
         ENV PATH=/usr/local/bin:/usr/bin:/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n";

@@ -1,4 +1,4 @@
-//! A running MySQL server.
+//! A running MySQL or MariaDB server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tokio::io::AsyncReadExt as _;
 use crate::command::Command;
 use crate::paths;
 use crate::process::{Daemon, Processes};
-use crate::programs::mysql::MySqlServer;
+use crate::programs::mysql::{Initialization, Kind, MySqlServer};
 use crate::state::Secrets;
 
-/// Name of the daemon.
+/// Name of the local cluster's daemon.
 pub const DAEMON: &str = "mysql";
 /// Port of the local cluster's database, on the bridge.
 pub const PORT: u16 = 3306;
@@ -39,7 +39,7 @@ pub struct MySql {
 impl MySql {
     /// Starts it, on first use with new data, and waits until it answers; returns its version.
     pub async fn start(&self, processes: &Processes, secrets: &Secrets) -> Result<String> {
-        if !self.data.join("mysql.ibd").exists() {
+        if !self.data.join(self.server.kind.system_table()).exists() {
             self.initialize(processes).await?;
         }
         // The file is read at each start: passwords follow the secrets even when only one of the
@@ -47,14 +47,21 @@ impl MySql {
         let accounts = self.data.with_extension("accounts.sql");
         let sql = accounts_sql(secrets);
         paths::write_private(&accounts, &sql)?;
-        let daemon = Daemon::new(DAEMON, self.server.program())
+        let name = self.server.kind.name();
+        let at = |ending: &str| {
+            self.run
+                .join(format!("{name}.{ending}"))
+                .display()
+                .to_string()
+        };
+        let daemon = Daemon::new(name, self.server.program())
             .args(self.server.base_args())
-            .args(self.common_args())
             .args([
+                format!("--datadir={}", self.data.display()),
                 format!("--bind-address={}", self.address),
                 format!("--port={}", self.port),
-                format!("--socket={}", self.run.join("mysql.sock").display()),
-                format!("--pid-file={}", self.run.join("mysqld.pid").display()),
+                format!("--socket={}", at("sock")),
+                format!("--pid-file={}", at("pid")),
                 format!("--init-file={}", accounts.display()),
                 "--skip-name-resolve".to_owned(),
                 "--skip-log-bin".to_owned(),
@@ -65,11 +72,7 @@ impl MySql {
             .reads(&sql);
         processes.ensure(&daemon).await?;
         let probe = async || version_of(self.address, self.port).await;
-        processes.ready(DAEMON, Duration::from_mins(1), probe).await
-    }
-
-    fn common_args(&self) -> Vec<String> {
-        vec![format!("--datadir={}", self.data.display())]
+        processes.ready(name, Duration::from_mins(1), probe).await
     }
 
     /// Makes the system tables aside and moves them in place, so that a killed run leaves none.
@@ -84,14 +87,22 @@ impl MySql {
         if let Some(parent) = self.data.parent() {
             std::fs::create_dir_all(parent)?;
         }
+        let Initialization { args, input } = self.server.initialization()?;
+        // MySQL makes the folder itself and wants it absent; MariaDB wants it present.
+        if self.server.kind == Kind::MariaDb {
+            std::fs::create_dir_all(&new)?;
+        }
+        let (name, title) = (self.server.kind.name(), self.server.kind.title());
         Command::new(self.server.program())
             .args(self.server.base_args())
-            .arg("--initialize-insecure")
+            .args(args)
             .arg(format!("--datadir={}", new.display()))
-            .log(processes.log("mysql-initialize"))
+            .input(input)
+            .log(processes.log(&format!("{name}-initialize")))
             .run()
             .await?;
-        std::fs::rename(&new, &self.data).context("cannot move MySQL's new tables in place")
+        std::fs::rename(&new, &self.data)
+            .with_context(|| format!("cannot move {title}'s new tables in place"))
     }
 }
 
@@ -108,6 +119,8 @@ pub fn service_url(address: &str, port: u16, secrets: &Secrets) -> String {
     )
 }
 
+/// MariaDB begins with accounts of `root` at the loopback addresses that have no password and win
+/// over the one for everywhere.
 fn accounts_sql(secrets: &Secrets) -> String {
     let Secrets {
         mysql_root: root,
@@ -117,6 +130,8 @@ fn accounts_sql(secrets: &Secrets) -> String {
     format!(
         "\
 ALTER USER 'root'@'localhost' IDENTIFIED BY '{root}';
+DROP USER IF EXISTS 'root'@'127.0.0.1';
+DROP USER IF EXISTS 'root'@'::1';
 CREATE USER IF NOT EXISTS 'root'@'%' IDENTIFIED BY '{root}';
 ALTER USER 'root'@'%' IDENTIFIED BY '{root}';
 GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;
@@ -143,6 +158,8 @@ pub async fn version_of(address: &str, port: u16) -> Result<String, String> {
 fn parse_greeting(packet: &[u8]) -> Option<String> {
     let rest = packet.get(4..)?.strip_prefix(&[10])?;
     let version = rest.split(|byte| *byte == 0).next()?;
+    // MariaDB says that it is a 5.5.5 first, for the sake of old replicas.
+    let version = version.strip_prefix(b"5.5.5-").unwrap_or(version);
     String::from_utf8(version.to_vec()).ok()
 }
 
@@ -155,6 +172,10 @@ mod tests {
         assert_eq!(
             parse_greeting(b"\x4a\0\0\0\x0a9.7.4\0rest"),
             Some("9.7.4".to_owned())
+        );
+        assert_eq!(
+            parse_greeting(b"\x4a\0\0\0\x0a5.5.5-10.11.18-MariaDB\0rest"),
+            Some("10.11.18-MariaDB".to_owned())
         );
         assert_eq!(parse_greeting(b"\x10\0\0\0\xff\x69\x04Host"), None);
         assert_eq!(parse_greeting(b""), None);

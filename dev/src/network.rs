@@ -130,9 +130,21 @@ async fn ip(args: &[&str]) -> Result<String> {
 
 /// A TCP port on 127.0.0.1 that nothing listens on now.
 pub fn free_port() -> Result<u16> {
-    let listener =
-        std::net::TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
+    free_ports::<1>().map(|[port]| port)
+}
+
+/// Several such ports, each another.
+pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    // All are held until the last is found.
+    let mut listeners = Vec::with_capacity(COUNT);
+    let mut ports = [0; COUNT];
+    for port in &mut ports {
+        let listener =
+            std::net::TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
+        *port = listener.local_addr()?.port();
+        listeners.push(listener);
+    }
+    Ok(ports)
 }
 
 #[cfg(test)]
@@ -146,6 +158,14 @@ mod tests {
             taken_by(routes),
             Some("10.244.0.0/24 dev cni0 proto kernel")
         );
+    }
+
+    #[test]
+    fn free_ports_differ() {
+        let mut ports = free_ports::<16>().unwrap().to_vec();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 16);
     }
 
     #[test]

@@ -9,13 +9,15 @@ use crate::paths::Paths;
 use crate::progress::Progress;
 
 /// A package, what shows its presence, and what it is for.
-struct Package {
+#[derive(Debug)]
+pub struct Package {
     name: &'static str,
     shown_by: Sign,
     why: &'static str,
 }
 
 /// What shows that a package, or something as good, is installed.
+#[derive(Debug)]
 enum Sign {
     /// A program on `PATH`.
     Program(&'static str),
@@ -25,7 +27,8 @@ enum Sign {
     Module(&'static str),
 }
 
-const PACKAGES: &[Package] = &[
+/// What the local cluster and all tests need.
+pub const CLUSTER: &[Package] = &[
     Package {
         name: "containerd",
         shown_by: Sign::Program("containerd"),
@@ -83,6 +86,20 @@ const PACKAGES: &[Package] = &[
     },
 ];
 
+/// What tests of pages need.
+pub const BROWSER: &[Package] = &[
+    Package {
+        name: "chromium",
+        shown_by: Sign::Program("chromium"),
+        why: "opens the API's pages in the tests",
+    },
+    Package {
+        name: "chromium-driver",
+        shown_by: Sign::Program("chromedriver"),
+        why: "tells the tests' browser what to do",
+    },
+];
+
 impl Package {
     async fn is_present(&self) -> bool {
         match self.shown_by {
@@ -100,10 +117,10 @@ impl Package {
     }
 }
 
-/// Installs what is missing, saying what and why.
-pub async fn install(paths: &Paths, progress: &Progress) -> Result<()> {
+/// Installs what is missing of these groups, saying what and why.
+pub async fn install(paths: &Paths, progress: &Progress, groups: &[&[Package]]) -> Result<()> {
     let mut missing = Vec::new();
-    for package in PACKAGES {
+    for package in groups.iter().copied().flatten() {
         if !package.is_present().await {
             missing.push(package);
         }

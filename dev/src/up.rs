@@ -14,6 +14,7 @@ use crate::mysql::{self, MySql};
 use crate::network::{self, HOST};
 use crate::paths::Paths;
 use crate::process::Processes;
+use crate::programs::mysql::Kind;
 use crate::programs::{cache, go, pause};
 use crate::progress::Progress;
 use crate::state::{self, Lock, Secrets};
@@ -87,7 +88,7 @@ async fn prepare(paths: &Paths, progress: &Progress) -> Result<Local> {
         progress.line("clearing what an earlier run left");
         down::stop_all(paths).await?;
     }
-    packages::install(paths, progress).await?;
+    packages::install(paths, progress, &[packages::CLUSTER]).await?;
     std::fs::create_dir_all(&paths.run)?;
     std::fs::create_dir_all(paths.logs())?;
     state::own(paths)?;
@@ -188,7 +189,7 @@ async fn start_cluster(paths: &Paths, progress: &Progress, local: &Local) -> Res
 }
 
 async fn start_mysql(paths: &Paths, progress: &Progress, local: &Local) -> Result<()> {
-    let server = programs::mysql::obtain(paths, progress).await?;
+    let server = programs::mysql::obtain(paths, progress, Kind::MySql).await?;
     progress
         .step("MySQL", "starting the database server", async |step| {
             let mysql = MySql {

@@ -6,6 +6,8 @@
 use crate::{
     board::PageLimits,
     comments,
+    http::{Gate, rate::Limits},
+    media::{self, Place},
     store::{DatabaseUrl, DatabaseUrlError},
 };
 use clap::{Args, ValueEnum};
@@ -319,6 +321,9 @@ pub enum ConfigError {
     /// The comment service's URL is of no use.
     #[error("COMMENT_SERVICE_URL must be an http or https URL like http://comment-service:8083")]
     CommentService,
+    /// Something about images.
+    #[error(transparent)]
+    Media(#[from] media::config::ConfigFault),
 }
 
 /// Settings that fit together.
@@ -342,10 +347,35 @@ pub struct Config {
     pub secret_key: SecretString,
     /// Whether requests without a token may like.
     pub anonymous_likes: bool,
+    /// Networks whose word on the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Reads that one user or client may make a minute; 0: any number.
+    pub reads_per_minute: u32,
+    /// Writes that one user or client may make a minute; 0: any number.
+    pub writes_per_minute: u32,
+    /// Seconds that browsers shall use nothing but HTTPS; 0: not said.
+    pub hsts_max_age: u32,
+    /// Where traces are sent.
+    pub traces: Option<Url>,
     /// The comment service.
     pub comment_service: Option<Url>,
     /// What deactivating an account does in Cognito.
     pub deactivation: Deactivation,
+    /// Images.
+    pub media: media::Config,
+}
+
+impl Config {
+    /// What is settled before any handler is reached.
+    pub fn gate(&self) -> Gate {
+        Gate {
+            cors_origins: self.cors_origins.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            limits: Limits::per_minute(self.reads_per_minute, self.writes_per_minute),
+            hsts_max_age: self.hsts_max_age,
+            secret_key: self.secret_key.clone(),
+        }
+    }
 }
 
 /// Whose tokens are accepted.
@@ -396,6 +426,7 @@ impl Settings {
         }
         Ok(Config {
             tokens: self.tokens(&database)?,
+            media: self.media(&database)?,
             database,
             pool_size: self.database_pool_size,
             listen: self.listen_address,
@@ -410,6 +441,11 @@ impl Settings {
                 .clone()
                 .unwrap_or_else(|| "development".into()),
             anonymous_likes: self.anonymous_likes,
+            trusted_proxies: self.trusted_proxies.clone(),
+            reads_per_minute: self.rate_limit_reads_per_minute,
+            writes_per_minute: self.rate_limit_writes_per_minute,
+            hsts_max_age: self.hsts_max_age,
+            traces: self.otel_exporter_otlp_endpoint.clone(),
             comment_service: self.comment_service()?,
             deactivation: self.deactivation,
         })
@@ -420,6 +456,34 @@ impl Settings {
             Some(url) if !comments::is_usable(url) => Err(ConfigError::CommentService),
             url => Ok(url.clone()),
         }
+    }
+
+    fn media(&self, database: &DatabaseUrl) -> Result<media::Config, ConfigError> {
+        // An empty variable is one that is not set, as in the old service's manifests.
+        let given = |setting: &Option<String>| setting.clone().filter(|text| !text.is_empty());
+        let bucket = given(&self.s3_bucket_name);
+        let bucket_name = bucket.clone().unwrap_or_else(|| "local".to_owned());
+        let place = match (bucket, &self.media_folder, database) {
+            (Some(_), Some(_), _) => return Err(media::config::ConfigFault::TwoPlaces.into()),
+            (Some(name), None, _) => Place::Bucket {
+                name,
+                region: given(&self.s3_region),
+            },
+            (None, Some(folder), _) => Place::Folder(folder.clone()),
+            (None, None, DatabaseUrl::Sqlite(options)) => {
+                let folder = options.get_filename().parent().unwrap_or(Path::new(""));
+                Place::Folder(folder.join("media"))
+            }
+            (None, None, DatabaseUrl::MySql(_)) => Place::Nowhere,
+        };
+        let domain = given(&self.api_gateway_domain);
+        Ok(media::Config {
+            place,
+            bucket_name,
+            prefix: media::config::prefix(&self.s3_folder_prefix)?,
+            max_file_size: self.max_file_size,
+            public_base: domain.as_deref().map(media::config::public_base).transpose()?,
+        })
     }
 
     fn tokens(&self, database: &DatabaseUrl) -> Result<Tokens, ConfigError> {
@@ -601,6 +665,24 @@ mod tests {
         for url in ["ftp://c/", "mailto:c@example.com", "c:8083"] {
             assert_eq!(validate(url).unwrap_err(), ConfigError::CommentService);
         }
+    }
+
+    #[test]
+    fn images_are_kept_beside_the_database_unless_a_place_is_named() {
+        let sqlite = "--database-url=sqlite:///tmp/x/p.db";
+        let place = |more: &[&str]| {
+            let arguments = [&[sqlite], more].concat();
+            validate(&arguments).map(|config| config.media.place)
+        };
+        let folder = |path: &str| Ok(Place::Folder(path.into()));
+        assert_eq!(place(&[]), folder("/tmp/x/media"));
+        assert_eq!(place(&["--media-folder=/srv/m"]), folder("/srv/m"));
+        assert_eq!(place(&["--s3-bucket-name="]), folder("/tmp/x/media"));
+        let bucket = ["--s3-bucket-name=b", "--s3-region=r"];
+        let (name, region) = ("b".to_owned(), Some("r".to_owned()));
+        assert_eq!(place(&bucket), Ok(Place::Bucket { name, region }));
+        let both = place(&["--s3-bucket-name=b", "--media-folder=/srv/m"]).unwrap_err();
+        assert!(both.to_string().starts_with("S3_BUCKET_NAME"), "{both}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod config;
 pub mod deactivation;
 pub mod healthcheck;
 pub mod http;
+pub mod media;
 pub mod serve;
 pub mod server;
 pub mod shutdown;

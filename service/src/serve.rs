@@ -8,17 +8,19 @@ use crate::{
         jwks::KeyCache,
         verifier::Verifier,
     },
-    board::{Board, Clock, SystemClock},
+    board::{Board, Clock, SystemClock, ViewerHash},
     comments::{Comments, Pace},
     config::{Config, Tokens},
     deactivation::{Cognito, Deactivations},
-    http::{self, App},
+    http::{self, App, likes::AnonymousLikes},
+    media::{self, Media},
     server,
     shutdown::{Readiness, Signals},
-    store::{self, MigrateError, Schema, Store},
+    store::{self, MigrateError, Schema, Store, Views},
     telemetry,
 };
 use axum::{Router, routing::get};
+use secrecy::ExposeSecret;
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -26,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a schema that is not current is looked at again.
 const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long views in the queue are waited for when the process ends.
+const FLUSH_TIME: Duration = Duration::from_secs(10);
 
 /// Why the service does not start.
 #[derive(Debug, Error)]
@@ -61,6 +65,9 @@ pub enum ServeError {
     /// The metrics recorder.
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The place for images.
+    #[error(transparent)]
+    Media(#[from] media::OpenError),
     /// Signals.
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] io::Error),
@@ -80,15 +87,24 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let comments = comments(&config, &store, &stop)?;
     let deactivations = deactivations(&config, &store, &stop).await;
     let readiness = Readiness::default();
+    let (views, view_writer) = Views::new(Arc::clone(&store));
+    let view_writer = tokio::spawn(view_writer.run());
+    let viewers = ViewerHash::new(config.secret_key.expose_secret());
+    let clock = Arc::new(SystemClock);
+    let media = Media::open(config.media.clone(), Arc::clone(&store), clock.clone())?;
     let app = App {
-        board: Board::new(Arc::clone(&store), Arc::new(SystemClock)),
+        board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
+        anonymous_likes: AnonymousLikes(config.anonymous_likes),
         authenticator,
         comments,
         deactivations,
         pages: config.pages,
         readiness: readiness.clone(),
+        media: media.clone(),
     };
 
+    let deletions =
+        tokio::spawn(media.delete_objects(media::Pace::default(), stop.clone()));
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -101,7 +117,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics_router,
         stop.clone().cancelled_owned(),
     ));
-    let router = http::router(app, &config.cors_origins);
+    let router = http::router(app, &config.gate());
     let api_server = tokio::spawn(server::serve(
         api_listener,
         router,
@@ -109,6 +125,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     ));
     announce(&addresses, &config, token.as_deref());
     let watch = tokio::spawn(watch_schema(Arc::clone(&store), readiness.clone()));
+
+    let forgetting = tokio::spawn(store::keep_up(Arc::clone(&store), clock));
 
     let signal = signals.received().await;
     tracing::info!(signal, "draining");
@@ -119,8 +137,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tracing::warn!("some requests were cut off");
     }
     watch.abort();
+    forgetting.abort();
+    // The last reference to the queue went with the router: what is in it is stored.
+    if tokio::time::timeout(FLUSH_TIME, view_writer).await.is_err() {
+        tracing::warn!("some views were not counted");
+    }
     upkeep.abort();
     metrics_server.abort();
+    let _ = deletions.await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())

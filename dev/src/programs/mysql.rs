@@ -1,31 +1,110 @@
-//! MySQL 9 from Debian's unstable packages, unpacked into the cache: the system stays as it is.
+//! The database servers from Debian's packages, unpacked into the cache: the system stays as it is.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::cache::{self, Key};
-use crate::command::Command;
-use crate::paths::{self, Paths};
+use super::debian::Closure;
+use crate::paths::Paths;
 use crate::progress::Progress;
 
 /// Raised when the way of fetching changes.
 const RECIPE: &str = "1";
 
-/// Packages of the dependency closure that the server runs without.
-const NOT_NEEDED: [&str; 7] = [
-    "perl",
-    "libperl",
-    "libdb5",
-    "libgdbm",
-    "openssl-provider-legacy",
-    "libtirpc-common",
-    "gcc-",
-];
+/// The two servers that the service supports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// MySQL 9, the newest.
+    MySql,
+    /// MariaDB 10.11.
+    MariaDb,
+}
 
-/// The unpacked server.
+impl Kind {
+    /// Name of its daemon, its socket and its cached folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MySql => "mysql",
+            Self::MariaDb => "mariadb",
+        }
+    }
+
+    /// As people write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::MySql => "MySQL",
+            Self::MariaDb => "MariaDB",
+        }
+    }
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::MySql => "9",
+            Self::MariaDb => "10.11",
+        }
+    }
+
+    fn download(self) -> &'static str {
+        match self {
+            Self::MySql => "70 MB",
+            Self::MariaDb => "20 MB",
+        }
+    }
+
+    fn closure(self) -> Closure<'static> {
+        match self {
+            Self::MySql => Closure {
+                suite: "sid",
+                package: "mysql-server-core",
+                left_out: &[
+                    "perl",
+                    "libperl",
+                    "libdb5",
+                    "libgdbm",
+                    "openssl-provider-legacy",
+                    "libtirpc-common",
+                    "gcc-",
+                ],
+            },
+            Self::MariaDb => Closure {
+                suite: "bookworm",
+                package: "mariadb-server-core",
+                left_out: &["gcc-"],
+            },
+        }
+    }
+
+    fn binary(self) -> &'static str {
+        match self {
+            Self::MySql => "sbin/mysqld",
+            Self::MariaDb => "sbin/mariadbd",
+        }
+    }
+
+    /// A file of every initialised data folder.
+    pub fn system_table(self) -> &'static str {
+        match self {
+            Self::MySql => "mysql.ibd",
+            Self::MariaDb => "mysql/global_priv.frm",
+        }
+    }
+}
+
+/// How a server makes its system tables.
+#[derive(Debug)]
+pub struct Initialization {
+    /// Arguments after [`MySqlServer::base_args`].
+    pub args: &'static [&'static str],
+    /// Standard input.
+    pub input: Vec<u8>,
+}
+
+/// An unpacked server.
 #[derive(Debug, Clone)]
 pub struct MySqlServer {
+    /// Which one.
+    pub kind: Kind,
     root: PathBuf,
 }
 
@@ -44,12 +123,12 @@ impl MySqlServer {
     pub fn base_args(&self) -> Vec<String> {
         let usr = self.root.join("usr");
         let at = |path: &str| usr.join(path).display().to_string();
-        vec![
+        let mut args = vec![
             "--library-path".into(),
             self.libraries().display().to_string(),
             "--argv0".into(),
-            at("sbin/mysqld"),
-            at("sbin/mysqld"),
+            at(self.kind.binary()),
+            at(self.kind.binary()),
             "--no-defaults".into(),
             "--user=root".into(),
             format!("--basedir={}", usr.display()),
@@ -57,163 +136,79 @@ impl MySqlServer {
             format!("--character-sets-dir={}", at("share/mysql/charsets")),
             format!("--plugin-dir={}", at("lib/mysql/plugin")),
             "--secure-file-priv=".into(),
-            "--mysqlx=OFF".into(),
-        ]
+        ];
+        if self.kind == Kind::MySql {
+            args.push("--mysqlx=OFF".into());
+        }
+        args
     }
+
+    /// How it makes its system tables, with a `root` that has no password yet.
+    pub fn initialization(&self) -> Result<Initialization> {
+        Ok(match self.kind {
+            Kind::MySql => Initialization {
+                args: &["--initialize-insecure"],
+                input: vec![],
+            },
+            Kind::MariaDb => Initialization {
+                args: &["--bootstrap"],
+                input: bootstrap_sql(&self.root.join("usr/share/mysql"))?,
+            },
+        })
+    }
+}
+
+/// What MariaDB's script `mariadb-install-db` feeds the server; the script itself would run
+/// programs of the packages without their libraries.
+fn bootstrap_sql(scripts: &Path) -> Result<Vec<u8>> {
+    let mut sql = b"CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n".to_vec();
+    for name in [
+        "mysql_system_tables.sql",
+        "mysql_performance_tables.sql",
+        "mysql_system_tables_data.sql",
+        "fill_help_tables.sql",
+        "maria_add_gis_sp_bootstrap.sql",
+        "mysql_sys_schema.sql",
+    ] {
+        let path = scripts.join(name);
+        let script =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        sql.extend(script);
+    }
+    Ok(sql)
 }
 
 /// Fetches the server unless the cache has it.
-pub async fn obtain(paths: &Paths, progress: &Progress) -> Result<MySqlServer> {
+pub async fn obtain(paths: &Paths, progress: &Progress, kind: Kind) -> Result<MySqlServer> {
+    let (name, title, version) = (kind.name(), kind.title(), kind.version());
     let key = Key {
-        name: "mysql",
-        version: "9",
+        name,
+        version,
         inputs: &[RECIPE],
     };
     if let Some(root) = cache::present(paths, key) {
-        return Ok(MySqlServer { root });
+        return Ok(MySqlServer { kind, root });
     }
-    let why = "fetching MySQL 9 from Debian's packages into the cache (first time only, 70 MB)";
-    let root = progress.step("MySQL packages", why, async |step| {
-        let log = paths.logs().join("fetch-mysql.log");
-        let root = cache::obtain(paths, key, async |new, _| fetch(new, &log).await).await?;
+    let why = format!(
+        "fetching {title} {version} from Debian's packages into the cache (first time only, {})",
+        kind.download()
+    );
+    let what = format!("{title} packages");
+    let step = progress.step(&what, &why, async |step| {
+        let log = paths.logs().join(format!("fetch-{name}.log"));
+        let root = cache::obtain(paths, key, async |new, _| fetch(kind, new, &log).await).await?;
         step.say("unpacked");
         Ok(root)
     });
-    Ok(MySqlServer { root: root.await? })
+    let root = step.await?;
+    Ok(MySqlServer { kind, root })
 }
 
-async fn fetch(root: &Path, log: &Path) -> Result<()> {
-    let work = tempfile::tempdir().context("no temporary folder")?;
-    let apt = private_apt(work.path())?;
-    let run = |program: &str, args: &[&str]| {
-        Command::new(program)
-            .args(args)
-            .env("APT_CONFIG", &apt)
-            .log(log)
-    };
-    run("apt-get", &["update", "-qq"])
-        .run()
-        .await
-        .context("cannot read Debian's package lists")?;
-    let plan = run("apt-get", &["install", "-s", "mysql-server-core"])
-        .run()
-        .await?;
-    let packages = needed(&plan);
-    if packages.is_empty() {
-        bail!("Debian's package lists do not know mysql-server-core");
-    }
-    let debs = work.path().join("debs");
-    std::fs::create_dir_all(&debs)?;
-    run("apt-get", &["download", "-q"])
-        .args(&packages)
-        .folder(&debs)
-        .run()
-        .await?;
-    unpack(&debs, root, log).await?;
-    for folder in ["doc", "man", "lintian", "locale", "bug"] {
-        let _ = std::fs::remove_dir_all(root.join("usr/share").join(folder));
-    }
-    // Packages of the merged /usr may still carry links to it as folders of their own.
-    if !root.join("usr/sbin/mysqld").is_file() {
-        bail!("the packages contain no usr/sbin/mysqld");
+async fn fetch(kind: Kind, root: &Path, log: &Path) -> Result<()> {
+    kind.closure().fetch(root, log).await?;
+    let binary = kind.binary();
+    if !root.join("usr").join(binary).is_file() {
+        bail!("the packages contain no usr/{binary}");
     }
     Ok(())
-}
-
-/// Unpacks all Debian packages of a folder.
-pub async fn unpack(debs: &Path, root: &Path, log: &Path) -> Result<()> {
-    for deb in std::fs::read_dir(debs)?.flatten() {
-        Command::new("dpkg-deb")
-            .arg("-x")
-            .arg(deb.path())
-            .arg(root)
-            .log(log)
-            .run()
-            .await?;
-    }
-    Ok(())
-}
-
-/// The names of the packages in the output of `apt-get install -s` that the server needs.
-fn needed(plan: &str) -> Vec<&str> {
-    plan.lines()
-        .filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next())
-        .filter(|name| !NOT_NEEDED.iter().any(|prefix| name.starts_with(prefix)))
-        .collect()
-}
-
-/// An apt configuration that knows only Debian unstable and keeps all its files in `folder`.
-fn private_apt(folder: &Path) -> Result<PathBuf> {
-    for sub in [
-        "state/lists/partial",
-        "cache/archives/partial",
-        "etc/apt.conf.d",
-        "etc/preferences.d",
-        "etc/sources.list.d",
-        "etc/trusted.gpg.d",
-    ] {
-        std::fs::create_dir_all(folder.join(sub))?;
-    }
-    let keyring = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
-    if !keyring.is_file() {
-        bail!(
-            "Debian's archive keys are missing; install them with `apt-get install debian-archive-keyring`"
-        );
-    }
-    let mirror = debian_mirror();
-    paths::write(
-        &folder.join("etc/sources.list"),
-        format!("deb [signed-by={}] {mirror} sid main\n", keyring.display()),
-    )?;
-    paths::write(&folder.join("status"), "")?;
-    let at = folder.display();
-    let config = folder.join("apt.conf");
-    // The release file of unstable expires within days on mirrors that are frozen; its signature
-    // is checked all the same.
-    paths::write(
-        &config,
-        format!(
-            "Dir \"{at}/\";\nDir::State \"state\";\nDir::State::status \"{at}/status\";\nDir::Cache \"cache\";\nDir::Etc \"etc\";\nAPT::Architecture \"amd64\";\nAPT::Install-Recommends \"false\";\nAPT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\nAcquire::Check-Valid-Until \"false\";\n"
-        ),
-    )?;
-    Ok(config)
-}
-
-/// The mirror that this machine uses.
-fn debian_mirror() -> String {
-    let sources =
-        std::fs::read_to_string("/etc/apt/sources.list.d/debian.sources").unwrap_or_default();
-    let list = std::fs::read_to_string("/etc/apt/sources.list").unwrap_or_default();
-    mirror_in(&sources, &list)
-        .unwrap_or("http://deb.debian.org/debian")
-        .to_owned()
-}
-
-fn mirror_in<'a>(sources: &'a str, list: &'a str) -> Option<&'a str> {
-    let new = sources
-        .lines()
-        .find_map(|line| line.strip_prefix("URIs:")?.split_whitespace().next());
-    let is_debian = |url: &&str| url.trim_end_matches('/').ends_with("/debian");
-    let old = list.lines().filter(|line| line.starts_with("deb "));
-    new.or_else(|| old.flat_map(str::split_whitespace).find(is_debian))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_closure_leaves_out_perl() {
-        let plan = "Inst gcc-15-base (15 Debian:unstable [amd64])\nInst libc6 (2.42)\nInst perl-base (5)\nConf libc6 (2.42)\nInst mysql-server-core (9.7)\n";
-        assert_eq!(needed(plan), ["libc6", "mysql-server-core"]);
-    }
-
-    #[test]
-    fn the_mirror_of_the_machine_is_used_in_both_formats() {
-        let sources = "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\n";
-        assert_eq!(mirror_in(sources, ""), Some("http://mirror.example/debian"));
-        let list = "# comment\ndeb [arch=amd64] http://old.example/debian/ bookworm main\n";
-        assert_eq!(mirror_in("", list), Some("http://old.example/debian/"));
-        assert_eq!(mirror_in("", ""), None);
-    }
 }

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::aws::{self, cognito, ecr};
+use crate::aws::{self, cognito, ecr, s3};
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::pki::Pki;
 use crate::mysql::{self, MySql};
 use crate::network::free_port;
 use crate::paths::Paths;
 use crate::process::{self, Processes};
-use crate::programs::{self, go};
-use crate::progress::Progress;
-use crate::state::Secrets;
+use crate::programs::mysql::Kind;
+use crate::programs::{self, go, python};
+use crate::progress::{Progress, Step};
+use crate::state::{Secrets, random_hex};
 
+/// Behaves alike in every run: what it finds wrong is found again.
+const SCHEMATHESIS: &str = "4.32.5";
 const LOOPBACK: &str = "127.0.0.1";
 
 /// The folder of all stages' servers; each run has one named by its process id.
@@ -48,20 +51,24 @@ impl<'a> Backends<'a> {
         })
     }
 
-    /// Starts MySQL; returns the administrator's URL.
-    pub(super) async fn mysql(&self) -> Result<String> {
-        let server = programs::mysql::obtain(&self.paths, self.progress).await?;
+    /// Starts MySQL or MariaDB; returns the administrator's URL.
+    pub(super) async fn database(&self, kind: Kind) -> Result<String> {
+        let server = programs::mysql::obtain(&self.paths, self.progress, kind).await?;
         let port = free_port()?;
         let mysql = MySql {
             server,
-            data: self.paths.data.join("mysql"),
+            data: self.paths.data.join(kind.name()),
             run: self.paths.run.clone(),
             address: LOOPBACK,
             port,
         };
         let why = "starting a database server for the tests";
-        let start = async |_step| mysql.start(&self.processes, &self.secrets).await;
-        self.progress.step("MySQL", why, start).await?;
+        let start = async |step: Step| {
+            let version = mysql.start(&self.processes, &self.secrets).await?;
+            step.say(format!("version {version} on {LOOPBACK}:{port}"));
+            Ok(())
+        };
+        self.progress.step(kind.title(), why, start).await?;
         Ok(mysql::admin_url(LOOPBACK, port, &self.secrets))
     }
 
@@ -87,6 +94,34 @@ impl<'a> Backends<'a> {
         };
         self.progress.step("Cognito", why, start).await?;
         Ok(format!("http://{LOOPBACK}:{port}"))
+    }
+
+    /// Starts the S3 stand-in; returns its endpoint and the account that it knows.
+    pub(super) async fn s3(&self) -> Result<(String, s3::Account)> {
+        let account = s3::Account {
+            key: random_hex(8)?,
+            secret: random_hex(20)?,
+        };
+        let why = "starting SeaweedFS for the tests";
+        let start = async |_step| {
+            let venv = s3::environment(&self.paths).await?;
+            let data = self.paths.data.join("s3");
+            let folders = (data.as_path(), self.paths.run.as_path());
+            s3::start(&venv, &self.processes, folders, &account).await
+        };
+        let endpoint = self.progress.step("S3", why, start).await?;
+        Ok((endpoint, account))
+    }
+
+    /// Installs schemathesis into the cache; returns the program.
+    pub(super) async fn schemathesis(&self) -> Result<String> {
+        let requirement = format!("schemathesis=={SCHEMATHESIS}");
+        let why = "preparing the checker of the OpenAPI document";
+        let install = async |_step| {
+            python::environment(&self.paths, "schemathesis", SCHEMATHESIS, &[&requirement]).await
+        };
+        let venv = self.progress.step("schemathesis", why, install).await?;
+        Ok(venv.join("bin/schemathesis").display().to_string())
     }
 
     /// Starts etcd and an API server without controllers; returns the path of a kubeconfig.

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::sync::Mutex;
 
 use super::Outcome;
+use super::report::Report;
 
 /// A cargo command of a stage.
 #[derive(Debug)]
@@ -14,6 +16,7 @@ pub(super) struct Cargo<'a> {
     checkout: &'a Path,
     args: Vec<String>,
     env: Vec<(&'static str, String)>,
+    table: bool,
 }
 
 impl<'a> Cargo<'a> {
@@ -22,6 +25,7 @@ impl<'a> Cargo<'a> {
             checkout,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: vec![],
+            table: false,
         }
     }
 
@@ -41,7 +45,14 @@ impl<'a> Cargo<'a> {
         self
     }
 
-    /// Runs it; its output goes to standard output as it comes.
+    /// Prints at the end how many tests passed, by module and database.
+    #[must_use]
+    pub(super) fn with_table(mut self) -> Self {
+        self.table = true;
+        self
+    }
+
+    /// Runs it; its output is shown as it comes.
     pub(super) async fn run(self) -> Result<Outcome> {
         let name = format!("cargo {}", self.args.join(" "));
         println!("$ {name}");
@@ -54,24 +65,27 @@ impl<'a> Cargo<'a> {
             .current_dir(self.checkout)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start `{name}`"))?;
-        let mut outcome = Outcome::default();
-        if let Some(stdout) = child.stdout.take() {
-            let mut lines = BufReader::new(stdout).split(b'\n');
-            while let Some(line) = lines.next_segment().await? {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                println!("{line}");
-                outcome.count(&line);
-            }
-        }
+        let report = Mutex::new(Report::default());
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        tokio::try_join!(
+            each_line(stdout, &report, |line| println!("{line}")),
+            each_line(stderr, &report, |line| eprintln!("{line}")),
+        )?;
         let status = child.wait().await?;
+        let report = report.into_inner();
+        if self.table {
+            println!("{}", report.table());
+        }
+        let outcome = report.outcome();
         if outcome.failed > 0 {
             bail!(
                 "{} of {} tests failed in `{name}`",
                 outcome.failed,
-                outcome.failed + outcome.passed
+                outcome.failed + outcome.passed + outcome.skipped_tests
             );
         }
         if !status.success() {
@@ -81,45 +95,20 @@ impl<'a> Cargo<'a> {
     }
 }
 
-impl Outcome {
-    /// Adds what a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …` says.
-    fn count(&mut self, line: &str) {
-        let Some((_, result)) = line.split_once("test result: ") else {
-            return;
-        };
-        for part in result.split([';', '.']) {
-            let mut words = part.split_whitespace();
-            let (Some(Ok(number)), Some(what)) =
-                (words.next().map(str::parse::<u32>), words.next())
-            else {
-                continue;
-            };
-            match what {
-                "passed" => self.passed += number,
-                "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
-                _ => {}
-            }
-        }
+/// Shows and reads the lines of one of a program's outputs.
+async fn each_line(
+    output: Option<impl AsyncRead + Unpin>,
+    report: &Mutex<Report>,
+    show: impl Fn(&str),
+) -> Result<()> {
+    let Some(output) = output else {
+        return Ok(());
+    };
+    let mut lines = BufReader::new(output).split(b'\n');
+    while let Some(line) = lines.next_segment().await? {
+        let line = String::from_utf8_lossy(&line);
+        show(&line);
+        report.lock().await.read(&line);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_of_several_test_programs_add_up() {
-        let mut outcome = Outcome::default();
-        outcome.count("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s");
-        outcome.count("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.20s");
-        outcome.count("running 4 tests");
-        let expected = Outcome {
-            passed: 15,
-            failed: 2,
-            ignored: 1,
-            skipped: vec![],
-        };
-        assert_eq!(outcome, expected);
-    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod backends;
 mod cargo;
+mod report;
 mod stages;
 
 use std::process::ExitCode;
@@ -32,7 +33,8 @@ enum Stage {
     Lint,
     /// Tests of pure code in all crates.
     Unit,
-    /// The service's HTTP contract on SQLite and on a real MySQL.
+    /// The service's HTTP contract on SQLite, and on real MySQL and MariaDB servers, with S3 and
+    /// Cognito stand-ins, a browser and schemathesis.
     Service,
     /// The operator against a real API server, MySQL and an ECR stand-in.
     Operator,
@@ -61,6 +63,8 @@ struct Outcome {
     failed: u32,
     /// Tests that were not run.
     ignored: u32,
+    /// Tests that skipped themselves, because what they need is not here.
+    skipped_tests: u32,
     /// What could not be checked here, and why.
     skipped: Vec<String>,
 }
@@ -142,6 +146,9 @@ impl std::fmt::Display for Outcome {
         }
         if self.ignored > 0 {
             parts.push(format!("{} ignored", self.ignored));
+        }
+        if self.skipped_tests > 0 {
+            parts.push(format!("{} skipped themselves", self.skipped_tests));
         }
         parts.extend(self.skipped.iter().map(|what| format!("skipped: {what}")));
         f.write_str(&parts.join(", "))

@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::backends::Backends;
 use super::cargo::Cargo;
 use super::{Outcome, Stage};
-use crate::command::Command;
+use crate::command::{self, Command};
 use crate::down::{self, Purge};
 use crate::kit;
-use crate::packages;
+use crate::packages::{self, Package};
 use crate::paths::Paths;
 use crate::programs::cache::{self, Key};
 use crate::programs::go;
+use crate::programs::mysql::Kind;
 use crate::progress::{Progress, is_ci};
 use crate::state::{self, Lock};
 use crate::up;
@@ -122,33 +123,59 @@ async fn cargo_deny(paths: &Paths, progress: &Progress) -> Result<PathBuf> {
 }
 
 async fn service(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
-    install_packages(paths, progress).await?;
+    install_packages(paths, progress, &[packages::CLUSTER, packages::BROWSER]).await?;
     let backends = Backends::new(paths, progress)?;
-    let (mysql, cognito) = tokio::try_join!(backends.mysql(), backends.cognito())?;
-    Cargo::new(
+    let (mysql, mariadb, cognito, (s3, account), schemathesis) = tokio::try_join!(
+        backends.database(Kind::MySql),
+        backends.database(Kind::MariaDb),
+        backends.cognito(),
+        backends.s3(),
+        backends.schemathesis(),
+    )?;
+    let browser = Option::zip(command::find("chromium"), command::find("chromedriver"));
+    let mut cargo = Cargo::new(
         &paths.checkout,
         &["test", "-p", "post-service", "--test", "*"],
     )
     .env("TEST_MYSQL_URL", mysql)
+    .env("TEST_MARIADB_URL", mariadb)
     .env("TEST_COGNITO_ENDPOINT", cognito)
-    .full(full)
-    .run()
-    .await
+    .env("TEST_S3_ENDPOINT", s3)
+    .env("TEST_S3_ACCESS_KEY", account.key)
+    .env("TEST_S3_SECRET_KEY", account.secret)
+    .env("TEST_SCHEMATHESIS", schemathesis);
+    let complete = browser.is_some();
+    if let Some((chromium, driver)) = browser {
+        cargo = cargo
+            .env("TEST_CHROMIUM", chromium.display().to_string())
+            .env("TEST_CHROMEDRIVER", driver.display().to_string());
+    }
+    let outcome = cargo.full(full).with_table().run().await?;
+    if complete && outcome.skipped_tests > 0 {
+        bail!(
+            "{} tests were skipped although all that they need is there (see the lines that begin with `skipped: `)",
+            outcome.skipped_tests
+        );
+    }
+    Ok(outcome)
 }
 
 /// Without root the tests take what is there: they need less than a cluster does.
-async fn install_packages(paths: &Paths, progress: &Progress) -> Result<()> {
+async fn install_packages(paths: &Paths, progress: &Progress, groups: &[&[Package]]) -> Result<()> {
     if nix::unistd::geteuid().is_root() {
-        packages::install(paths, progress).await?;
+        packages::install(paths, progress, groups).await?;
     }
     Ok(())
 }
 
 async fn operator(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
-    install_packages(paths, progress).await?;
+    install_packages(paths, progress, &[packages::CLUSTER]).await?;
     let backends = Backends::new(paths, progress)?;
-    let (kubeconfig, mysql, ecr) =
-        tokio::try_join!(backends.api_server(), backends.mysql(), backends.ecr())?;
+    let (kubeconfig, mysql, ecr) = tokio::try_join!(
+        backends.api_server(),
+        backends.database(Kind::MySql),
+        backends.ecr()
+    )?;
     Cargo::new(
         &paths.checkout,
         &["test", "-p", "post-operator", "--test", "*"],

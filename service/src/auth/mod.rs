@@ -51,6 +51,17 @@ pub enum AuthError {
     Store(#[from] StoreError),
 }
 
+/// What can be told of a token at once, with the keys at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recognition {
+    /// It is good.
+    User(User),
+    /// It is not.
+    Refused(TokenError),
+    /// The key it names is not at hand; it may well be good.
+    KeyUnknown,
+}
+
 impl Authenticator {
     /// Accepts what this verifier accepts with these keys at this clock's time, but for these users.
     pub fn new(verifier: Verifier, keys: Keys, clock: Arc<dyn Clock>, denied: Denied) -> Self {
@@ -73,6 +84,23 @@ impl Authenticator {
                 .ok_or(AuthError::KeysUnavailable)?,
         };
         Ok(self.verifier.verify(token, &kid, &keys, self.clock.now())?)
+    }
+
+    /// What can be told of a token without fetching keys or waiting for those who do.
+    pub fn recognise(&self, token: &str) -> Recognition {
+        let recognised = verifier::key_id(token).and_then(|kid| {
+            let keys = match &self.keys {
+                Keys::Fixed(keys) => Some(Arc::clone(keys)),
+                Keys::Cached(cache) => cache.known_keys_for(&kid),
+            };
+            keys.map(|keys| self.verifier.verify(token, &kid, &keys, self.clock.now()))
+                .transpose()
+        });
+        match recognised {
+            Ok(Some(user)) => Recognition::User(user),
+            Ok(None) => Recognition::KeyUnknown,
+            Err(error) => Recognition::Refused(error),
+        }
     }
 
     /// Lets a user in who is not deactivated. Everything that needs a user goes through here; reads

@@ -37,6 +37,17 @@ impl KstTime {
         let local = instant.to_zoned(TimeZone::fixed(KST)).datetime();
         Self(local.with().subsec_nanosecond(0).build().unwrap_or(local))
     }
+
+    /// The day.
+    pub fn date(self) -> jiff::civil::Date {
+        self.0.date()
+    }
+
+    /// The time so many hours before.
+    pub fn hours_before(self, hours: i64) -> Self {
+        use jiff::ToSpan;
+        Self(self.0.saturating_sub(hours.hours()))
+    }
 }
 
 impl fmt::Display for KstTime {

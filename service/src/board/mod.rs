@@ -5,19 +5,27 @@
 
 mod category;
 mod clock;
+mod idempotency;
+mod like;
+mod media;
 mod page;
 mod post;
 mod service;
 mod text;
 mod user;
+mod view;
 
 pub use category::{Category, CategoryName};
 pub use clock::{Clock, KstTime, SystemClock};
-pub use page::{Page, PageLimits, PageRequest};
-pub use post::{Draft, Filter, NewPost, Order, Post, PostId};
-pub use service::{Board, CategoryExists};
+pub use idempotency::{Created, IdempotencyKey, REMEMBERED_HOURS};
+pub use like::{LikeRefusal, LikeState, Liker, Step, Wish};
+pub use media::{MediaEntry, MediaList, object_key, post_of_key};
+pub use page::{Cursor, NotACursor, Page, PageLimits, PageRequest, Start};
+pub use post::{Direction, Draft, Edit, Filter, NewPost, Order, Post, PostId, Refusal, SortKey};
+pub use service::{Board, CategoryExists, PostFilter};
 pub use text::{Fault, FieldError};
 pub use user::User;
+pub use view::{View, ViewerHash};
 
 /// A new random identifier: 32 lower-case hexadecimal digits, as the schema has them.
 pub(crate) fn new_id() -> String {

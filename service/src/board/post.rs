@@ -4,10 +4,11 @@ use super::{
     CategoryName, Fault, FieldError, KstTime, User,
     text::{at_most_characters, required},
 };
+use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
 /// A post's identifier: 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PostId(String);
 
 impl PostId {
@@ -59,6 +60,8 @@ impl Draft {
     pub const MAX_TITLE: usize = 200;
     /// The longest content, in bytes of UTF-8.
     pub const MAX_CONTENT: usize = 64 * 1024;
+    /// The same in a database taken over from the Flask service, whose column is a `TEXT`.
+    pub const MAX_ADOPTED_CONTENT: usize = 64 * 1024 - 1;
 
     /// Checks the three fields in this order. The title is trimmed; content is kept as written.
     pub fn parse(
@@ -66,21 +69,91 @@ impl Draft {
         content: Option<&str>,
         category: Option<&str>,
     ) -> Result<Self, FieldError> {
-        let title = required("title", title)?.trim();
-        at_most_characters("title", title, Self::MAX_TITLE)?;
-        let content = required("content", content)?;
-        if content.len() > Self::MAX_CONTENT {
-            return Err(FieldError::new(
-                "content",
-                Fault::TooManyBytes(Self::MAX_CONTENT),
-            ));
-        }
         Ok(Self {
-            title: title.to_owned(),
-            content: content.to_owned(),
+            title: parse_title(title)?,
+            content: parse_content(content)?,
             category: CategoryName::parse("category", category)?,
         })
     }
+
+    /// SHA-256 of all its fields.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for field in [self.title.as_str(), &self.content, self.category.as_str()] {
+            hash.update(field.len().to_be_bytes());
+            hash.update(field);
+        }
+        hash.finalize().into()
+    }
+}
+
+fn parse_title(title: Option<&str>) -> Result<String, FieldError> {
+    let title = required("title", title)?.trim();
+    at_most_characters("title", title, Draft::MAX_TITLE)?;
+    Ok(title.to_owned())
+}
+
+fn parse_content(content: Option<&str>) -> Result<String, FieldError> {
+    let content = required("content", content)?;
+    if content.len() > Draft::MAX_CONTENT {
+        let fault = Fault::TooManyBytes(Draft::MAX_CONTENT);
+        return Err(FieldError::new("content", fault));
+    }
+    Ok(content.to_owned())
+}
+
+/// What an author changes, checked; fields that are `None` stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// The new title.
+    pub title: Option<String>,
+    /// The new text.
+    pub content: Option<String>,
+    /// The new category, made on first use.
+    pub category: Option<CategoryName>,
+}
+
+impl Edit {
+    /// Checks the fields that were sent: a `Some(None)` was sent as `null`, which is refused.
+    pub fn parse(
+        title: Option<Option<&str>>,
+        content: Option<Option<&str>>,
+        category: Option<Option<&str>>,
+    ) -> Result<Self, FieldError> {
+        Ok(Self {
+            title: title.map(parse_title).transpose()?,
+            content: content.map(parse_content).transpose()?,
+            category: category
+                .map(|name| CategoryName::parse("category", name))
+                .transpose()?,
+        })
+    }
+
+    /// Whether a post with these fields is what this edit would make of it.
+    pub fn is_done_by(&self, title: &str, content: &str, category: &str) -> bool {
+        self.title.as_deref().is_none_or(|new| new == title)
+            && self.content.as_deref().is_none_or(|new| new == content)
+            && self
+                .category
+                .as_ref()
+                .is_none_or(|new| new.as_str() == category)
+    }
+
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why a post was not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// No visible post has this id.
+    Missing,
+    /// It is another user's.
+    NotOwner,
+    /// It is not the version that the client saw (`If-Match`).
+    Outdated,
 }
 
 /// A post about to be stored; everything but its number and its category's id is settled.
@@ -163,15 +236,100 @@ pub struct Filter {
     pub search: Option<String>,
 }
 
+/// What a list is ordered by; equal ones newest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SortKey {
+    /// The time of creation.
+    #[default]
+    Created,
+    /// Likes.
+    Likes,
+    /// Views.
+    Views,
+    /// Comments.
+    Comments,
+}
+
+/// Which end a list begins with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Newest or most first.
+    #[default]
+    Descending,
+    /// Oldest or least first: the descending order read backwards.
+    Ascending,
+}
+
 /// How a list is ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Newest first.
-    #[default]
-    Latest,
-    /// Most liked first, then newest.
-    Popular,
+pub struct Order {
+    /// By what.
+    pub key: SortKey,
+    /// From which end.
+    pub direction: Direction,
 }
+
+impl Order {
+    /// Newest first.
+    pub const LATEST: Self = Self {
+        key: SortKey::Created,
+        direction: Direction::Descending,
+    };
+    /// Most liked first, then newest.
+    pub const POPULAR: Self = Self {
+        key: SortKey::Likes,
+        direction: Direction::Descending,
+    };
+    const KEYS: [(SortKey, &str); 4] = [
+        (SortKey::Created, "created"),
+        (SortKey::Likes, "likes"),
+        (SortKey::Views, "views"),
+        (SortKey::Comments, "comments"),
+    ];
+    const DIRECTIONS: [(Direction, &str); 2] = [
+        (Direction::Descending, "desc"),
+        (Direction::Ascending, "asc"),
+    ];
+}
+
+/// As cursors hold it, e.g. `likes-desc`.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = Self::KEYS.iter().find(|(key, _)| *key == self.key);
+        let direction = Self::DIRECTIONS
+            .iter()
+            .find(|(direction, _)| *direction == self.direction);
+        let name = |found: Option<&'static str>| found.unwrap_or_default();
+        write!(
+            f,
+            "{}-{}",
+            name(key.map(|(_, name)| *name)),
+            name(direction.map(|(_, name)| *name))
+        )
+    }
+}
+
+impl FromStr for Order {
+    type Err = NotAnOrder;
+
+    fn from_str(text: &str) -> Result<Self, NotAnOrder> {
+        let (key, direction) = text.split_once('-').ok_or(NotAnOrder)?;
+        let key = Self::KEYS.iter().find(|(_, name)| *name == key);
+        let direction = Self::DIRECTIONS.iter().find(|(_, name)| *name == direction);
+        match (key, direction) {
+            (Some((key, _)), Some((direction, _))) => Ok(Self {
+                key: *key,
+                direction: *direction,
+            }),
+            _ => Err(NotAnOrder),
+        }
+    }
+}
+
+/// The text names no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an order")]
+pub struct NotAnOrder;
 
 #[cfg(test)]
 mod tests {

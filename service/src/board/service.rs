@@ -1,46 +1,143 @@
 //! What can be done on the board: the domain's verbs over a store and a clock.
 
 use super::{
-    Category, CategoryName, Clock, Draft, Filter, KstTime, NewPost, Order, Page, PageRequest, Post,
-    PostId, User,
+    Category, CategoryName, Clock, Created, Draft, Edit, Filter, IdempotencyKey, KstTime,
+    LikeRefusal, LikeState, Liker, NewPost, Order, Page, PageRequest, Post, PostId, Refusal, User,
+    ViewerHash, Wish, idempotency::InFlight,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Views};
 use std::{fmt, sync::Arc};
 use thiserror::Error;
 
-/// The board: everything the API does to posts and categories goes through here.
+/// The board: everything the API does to posts, likes and categories goes through here.
 #[derive(Clone)]
 pub struct Board {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    viewers: ViewerHash,
+    views: Views,
+    in_flight: InFlight,
+}
+
+/// Which visible posts a list holds, as clients say it: a category by id or by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PostFilter {
+    /// In the category of this id.
+    pub category_id: Option<String>,
+    /// In the category of this name, if no id is given.
+    pub category: Option<String>,
+    /// By this author.
+    pub user_id: Option<String>,
+    /// With this text in the title, taken literally.
+    pub search: Option<String>,
 }
 
 impl Board {
-    /// A board on this store, telling time by this clock.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+    /// A board on this store, telling time by this clock, which counts views through this queue.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        viewers: ViewerHash,
+        views: Views,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            viewers,
+            views,
+            in_flight: InFlight::default(),
+        }
     }
 
-    /// Publishes a draft in the author's name. Its category is made on first use.
-    pub async fn publish(&self, draft: Draft, author: User) -> Result<NewPost, StoreError> {
+    /// Publishes a draft in the author's name, once per key. Its category is made on first use.
+    pub async fn publish(
+        &self,
+        draft: Draft,
+        author: User,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Created, StoreError> {
+        let _guard = match key.map(|key| self.in_flight.enter(author.id(), key)) {
+            Some(None) => return Ok(Created::InFlight),
+            guard => guard,
+        };
         let post = NewPost::new(PostId::random(), draft, author, self.now());
-        self.store.create_post(&post).await?;
-        Ok(post)
+        self.store.create_post(post, key).await
     }
 
-    /// The visible post of this id.
-    pub async fn post(&self, id: &PostId) -> Result<Option<Post>, StoreError> {
-        self.store.find_post(id).await
+    /// The visible post of this id, looked at by this viewer, who is counted once a day.
+    pub async fn post(&self, id: &PostId, viewer: &str) -> Result<Option<Post>, StoreError> {
+        let view = self.viewers.view(id, viewer, self.now());
+        let Some((mut post, counted)) = self.store.find_post(&view).await? else {
+            return Ok(None);
+        };
+        if !counted {
+            // Not stored yet, but seen by whoever caused it.
+            post.view_count += 1;
+            self.views.record(view);
+        }
+        Ok(Some(post))
     }
 
     /// One page of the visible posts that match.
     pub async fn posts(
         &self,
-        filter: &Filter,
+        filter: PostFilter,
         order: Order,
         page: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
-        self.store.list_posts(filter, order, page).await
+        let category_id = match (filter.category_id, filter.category) {
+            (None, Some(name)) => match self.store.find_category(&name).await? {
+                Some(id) => Some(id),
+                None => return Ok(Page::empty(page)),
+            },
+            (id, _) => id,
+        };
+        let filter = Filter {
+            category_id,
+            user_id: filter.user_id,
+            search: filter.search,
+        };
+        self.store.list_posts(&filter, order, page).await
+    }
+
+    /// Changes a post of this user; `seen` is the version it must still be at.
+    pub async fn edit(
+        &self,
+        id: &PostId,
+        user: &User,
+        edit: &Edit,
+        seen: Option<i64>,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        self.store
+            .edit_post(id, user.id(), edit, seen, self.now())
+            .await
+    }
+
+    /// Deletes a post of this user; `seen` is the version it must still be at.
+    pub async fn delete(
+        &self,
+        id: &PostId,
+        user: &User,
+        seen: Option<i64>,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        self.store
+            .delete_post(id, user.id(), seen, self.now())
+            .await
+    }
+
+    /// Makes or takes back a like.
+    pub async fn like(
+        &self,
+        id: &PostId,
+        liker: &Liker,
+        wish: Wish,
+    ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
+        self.store.like(id, liker, wish, self.now()).await
+    }
+
+    /// Whether a user likes a post; nothing if there is no such post.
+    pub async fn is_liked(&self, id: &PostId, user: &str) -> Result<Option<bool>, StoreError> {
+        self.store.is_liked(id, user).await
     }
 
     /// All categories, by name.

@@ -1,6 +1,10 @@
 //! The OpenAPI document and Swagger UI, served from this binary.
 
-use super::App;
+use super::{
+    App,
+    error::{ErrorEnvelope, PlainError},
+    problem::ProblemDetails,
+};
 use axum::Router;
 use http::{HeaderName, HeaderValue};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -25,10 +29,14 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     ),
     tags(
         (name = "posts", description = "Posts and lists of them"),
+        (name = "likes", description = "Who likes a post"),
+        (name = "media", description = "Images of posts"),
         (name = "categories", description = "Groups of posts, made on first use"),
         (name = "users", description = "The caller's account"),
         (name = "system", description = "Whether the service lives and works"),
     ),
+    servers((url = "/", description = "This service")),
+    components(schemas(ErrorEnvelope, PlainError, ProblemDetails)),
     modifiers(&Bearer),
 )]
 struct Document;

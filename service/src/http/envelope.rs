@@ -1,12 +1,19 @@
 //! The shape of every successful answer.
 
-use crate::board::Page;
+use crate::board::{Page, Start};
 use axum::{
     Json,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use std::borrow::Cow;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{ObjectBuilder, Schema, SchemaType, Type},
+    },
+};
 
 /// `{"success": true, "message": …, "data": …}`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -16,7 +23,7 @@ pub struct Envelope<T> {
     success: bool,
     /// For people.
     #[schema(example = "Success")]
-    message: &'static str,
+    message: Cow<'static, str>,
     /// What was asked for.
     data: T,
 }
@@ -28,10 +35,10 @@ impl<T> Envelope<T> {
     }
 
     /// Data with a message of its own.
-    pub fn with_message(message: &'static str, data: T) -> Self {
+    pub fn with_message(message: impl Into<Cow<'static, str>>, data: T) -> Self {
         Self {
             success: true,
-            message,
+            message: message.into(),
             data,
         }
     }
@@ -43,8 +50,23 @@ impl<T: Serialize> IntoResponse for Envelope<T> {
     }
 }
 
+/// No data: `null`.
+#[derive(Debug, Serialize)]
+pub struct Nothing;
+
+impl PartialSchema for Nothing {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Null))
+            .description(Some("Nothing"))
+            .into()
+    }
+}
+
+impl ToSchema for Nothing {}
+
 /// A page of a list: the envelope with `meta`.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Hash, Serialize, ToSchema)]
 pub struct ListEnvelope<T> {
     /// Always true.
     #[schema(example = true)]
@@ -59,11 +81,12 @@ pub struct ListEnvelope<T> {
 }
 
 /// Where a page stands in the whole list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Hash, Serialize, ToSchema)]
 pub struct Meta {
-    /// This page, from 1.
+    /// This page, from 1; absent on a page after a cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
-    page: u64,
+    page: Option<u64>,
     /// Entries a page.
     #[schema(example = 10)]
     per_page: u32,
@@ -77,6 +100,10 @@ pub struct Meta {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     total_is_lower_bound: bool,
+    /// The `cursor` of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Y3JlYXRlZC1kZXNjLjEwLjEw")]
+    next_cursor: Option<String>,
 }
 
 impl<T> ListEnvelope<T> {
@@ -86,11 +113,15 @@ impl<T> ListEnvelope<T> {
         T: From<Item>,
     {
         let meta = Meta {
-            page: page.request.number,
+            page: match page.request.start {
+                Start::Page(number) => Some(number),
+                Start::After(_) => None,
+            },
             per_page: page.request.size,
             total: page.total,
             pages: page.pages(),
             total_is_lower_bound: page.total_is_lower_bound,
+            next_cursor: page.next.map(|cursor| cursor.to_string()),
         };
         let data = page.items.into_iter().map(T::from).collect();
         Self {

@@ -4,10 +4,14 @@
 //! which existing clients read: the envelope, and for creating a post and for tokens a bare
 //! `{"error": …}`, now with `success` and `message` beside it.
 
-use super::observe;
+use super::{
+    media_fault::MediaFault,
+    observe,
+    problem::{FieldProblem, Problem},
+};
 use crate::{
     auth::{AuthError, verifier::TokenError},
-    board::{Fault, FieldError},
+    board::{Draft, Fault, FieldError},
     store::StoreError,
 };
 use axum::{
@@ -36,6 +40,7 @@ pub struct ErrorEnvelope {
     error: ErrorCode,
     /// The request's id, where the fault is the service's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
     request_id: Option<String>,
 }
 
@@ -64,6 +69,7 @@ pub struct PlainError {
     message: String,
     /// The request's id, where the fault is the service's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
     request_id: Option<String>,
 }
 
@@ -76,6 +82,14 @@ pub enum ApiError {
     /// Something in the request is wrong; the sentence names it.
     #[error("{0}")]
     BadRequest(Cow<'static, str>),
+    /// One field of the request is wrong; the sentence names it.
+    #[error("{message}")]
+    Field {
+        /// The field's name in the API.
+        field: Cow<'static, str>,
+        /// The sentence.
+        message: String,
+    },
     /// The body is not JSON by its own account.
     #[error("Content-Type은 application/json이어야 합니다")]
     UnsupportedMediaType,
@@ -88,6 +102,9 @@ pub enum ApiError {
     /// The body ended before its end.
     #[error("요청 본문을 읽을 수 없습니다")]
     BrokenBody,
+    /// One request too many; after so many seconds the next is welcome.
+    #[error("요청이 너무 많습니다. 잠시 후 다시 시도해 주세요")]
+    TooManyRequests(u64),
     /// No user is known, where the Flask service had a sentence of its own for it.
     #[error("인증이 필요합니다")]
     SignInRequired,
@@ -102,6 +119,21 @@ pub enum ApiError {
     /// No visible post has this id.
     #[error("게시글을 찾을 수 없습니다")]
     NoPost,
+    /// The post is another user's.
+    #[error("이 게시글에 대한 권한이 없습니다")]
+    Forbidden,
+    /// The post is not the version that the client saw.
+    #[error("게시글이 그 사이에 변경되었습니다. 다시 읽은 후 시도해 주세요")]
+    Outdated,
+    /// A request with the same Idempotency-Key is being answered.
+    #[error("같은 Idempotency-Key의 요청이 처리 중입니다. 잠시 후 다시 시도해 주세요")]
+    KeyInFlight,
+    /// The Idempotency-Key was used for another request.
+    #[error("Idempotency-Key가 이미 다른 요청에 사용되었습니다")]
+    KeyReused,
+    /// Something about images.
+    #[error(transparent)]
+    Media(#[from] MediaFault),
     /// The answer was not ready in time.
     #[error("요청 처리 시간이 초과되었습니다. 잠시 후 다시 시도해 주세요")]
     Timeout,
@@ -119,20 +151,81 @@ impl ApiError {
         Self::BadRequest(message.into())
     }
 
+    /// A request whose field of this name is wrong in the way this sentence tells.
+    pub fn field(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Token(_) | Self::SignInRequired => StatusCode::UNAUTHORIZED,
-            Self::BadRequest(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::Field { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoPost => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Outdated => StatusCode::PRECONDITION_FAILED,
+            Self::KeyInFlight => StatusCode::CONFLICT,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Media(fault) => fault.status(),
             Self::CommentServiceFails => StatusCode::BAD_GATEWAY,
             Self::Timeout | Self::Unavailable | Self::NoCommentService => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The kind of error, for programs and metrics.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Token(TokenError::Missing) => "token_required",
+            Self::Token(TokenError::Expired) => "token_expired",
+            Self::Token(_) => "token_invalid",
+            Self::BadRequest(_) | Self::BrokenBody => "bad_request",
+            Self::Field { .. } => "invalid_field",
+            Self::SlowBody => "slow_body",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooLarge => "body_too_large",
+            Self::TooManyRequests(_) => "rate_limited",
+            Self::SignInRequired => "token_required",
+            Self::CommentServiceFails => "comment_service_failed",
+            Self::NoCommentService => "no_comment_service",
+            Self::Media(fault) => fault.code(),
+            Self::NoPost => "post_not_found",
+            Self::Forbidden => "forbidden",
+            Self::Outdated => "version_mismatch",
+            Self::KeyInFlight => "idempotency_key_in_flight",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What it says, apart from any shape.
+    pub(super) fn problem(&self) -> Problem {
+        let detail = match self {
+            Self::Token(error) => explain_token(*error).to_owned(),
+            error => error.to_string(),
+        };
+        let errors = match self {
+            Self::Field { field, message } => vec![FieldProblem {
+                field: field.clone(),
+                message: message.clone(),
+            }],
+            _ => Vec::new(),
+        };
+        Problem {
+            code: self.code(),
+            detail,
+            errors,
         }
     }
 
@@ -148,12 +241,19 @@ impl ApiError {
     /// The answer, with this body.
     fn answer(&self, body: impl Serialize) -> Response {
         let mut response = (self.status(), Json(body)).into_response();
+        response.extensions_mut().insert(self.problem());
         let headers = response.headers_mut();
         match self {
             Self::Token(_) | Self::SignInRequired => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Timeout | Self::Unavailable => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::TooManyRequests(seconds) => {
+                headers.insert(header::RETRY_AFTER, (*seconds).into());
+            }
+            Self::Media(fault) if fault.is_passing() => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             _ => {}
@@ -216,12 +316,13 @@ impl From<AuthError> for ApiError {
 
 impl From<FieldError> for ApiError {
     fn from(FieldError { field, fault }: FieldError) -> Self {
-        Self::bad_request(match fault {
+        let message = match fault {
             Fault::Missing => format!("{field} 필드가 필요합니다."),
             Fault::TooManyCharacters(limit) => format!("{field} 필드는 {limit}자 이하여야 합니다."),
             Fault::TooManyBytes(limit) => format!("{field} 필드는 {limit}바이트 이하여야 합니다."),
             Fault::Nul => format!("{field} 필드에 사용할 수 없는 문자(NUL)가 있습니다."),
-        })
+        };
+        Self::field(field, message)
     }
 }
 
@@ -229,6 +330,12 @@ impl From<FieldError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
+            // The content is the only field that an adopted table holds less of than the board does.
+            StoreError::TooLong(_) => FieldError {
+                field: "content",
+                fault: Fault::TooManyBytes(Draft::MAX_ADOPTED_CONTENT),
+            }
+            .into(),
             StoreError::Unavailable(error) => {
                 tracing::warn!(%error, "database unavailable");
                 Self::Unavailable
@@ -270,5 +377,11 @@ pub async fn wrong_method() -> Response {
 
 fn router_error(status: StatusCode, name: &str, description: &str) -> Response {
     let error = json!({"code": status.as_u16(), "name": name, "description": description});
-    (status, Json(json!({ "error": error }))).into_response()
+    let mut response = (status, Json(json!({ "error": error }))).into_response();
+    let problem = Problem {
+        detail: description.to_owned(),
+        ..Problem::of_status(status)
+    };
+    response.extensions_mut().insert(problem);
+    response
 }

@@ -4,7 +4,7 @@
 //! that was killed in the middle of one is resumed by running that one again; sqlx's own loop would
 //! refuse such a database as dirty, and would wait for another run's lock for ever.
 
-use super::{Schema, sql, url::DatabaseUrl};
+use super::{Schema, errors, url::DatabaseUrl};
 use sqlx::{
     ConnectOptions, Connection, MySqlConnection, SqliteConnection,
     migrate::{AppliedMigration, Migrate, Migrator},
@@ -101,7 +101,7 @@ impl MigrateError {
         let place = place.to_owned();
         match source {
             Execute(source) | ExecuteMigration(source, _)
-                if sql::is_connection_lost(&source) || sql::is_rolled_back(&source) =>
+                if errors::is_connection_lost(&source) || errors::is_rolled_back(&source) =>
             {
                 Self::Unavailable { place, source }
             }
@@ -116,7 +116,7 @@ impl MigrateError {
     /// An error on the way, unavailable or not as the error itself tells.
     fn on(place: &str, source: sqlx::Error) -> Self {
         let place = place.to_owned();
-        if sql::is_unavailable(&source) {
+        if errors::is_unavailable(&source) {
             Self::Unavailable { place, source }
         } else {
             Self::Bookkeeping { place, source }

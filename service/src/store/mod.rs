@@ -6,21 +6,33 @@
 
 mod comments;
 mod deactivations;
+mod errors;
+mod likes;
+mod list;
+mod media;
 mod migrate;
 mod mysql;
+mod posts;
 mod rows;
-mod sql;
 mod sqlite;
+mod totals;
+mod upkeep;
 mod url;
+mod views;
 
 pub use comments::{CommentStore, CommentSweep, CommentSweepBatch};
 pub use deactivations::{DeactivationStore, DueDeactivation, NewDeactivation, Requested};
+pub use likes::LikeStore;
+pub use media::{Deletion, MediaChange, MediaStore};
 pub use migrate::{MigrateError, Migrated};
 pub use mysql::MySqlStore;
+pub use posts::PostStore;
 pub use sqlite::SqliteStore;
+pub use upkeep::{UpkeepStore, keep_up};
 pub use url::{DatabaseUrl, DatabaseUrlError};
+pub use views::{ViewStore, ViewWriter, Views};
 
-use crate::board::{Category, Filter, NewPost, Order, Page, PageRequest, Post, PostId};
+use crate::board::{Category, Filter, Order, Page, PageRequest, Post};
 use async_trait::async_trait;
 use std::sync::Arc;
 use thiserror::Error;
@@ -31,8 +43,12 @@ pub trait Store:
     PostStore
     + ListStore
     + CategoryStore
+    + LikeStore
+    + ViewStore
+    + MediaStore
     + CommentStore
     + DeactivationStore
+    + UpkeepStore
     + Send
     + Sync
     + 'static
@@ -45,16 +61,6 @@ pub trait Store:
 
     /// Closes every connection, after what runs on them has ended.
     async fn close(&self);
-}
-
-/// Single posts.
-#[async_trait]
-pub trait PostStore {
-    /// Stores a post, its category if that is new, and the totals, all or nothing.
-    async fn create_post(&self, post: &NewPost) -> Result<(), StoreError>;
-
-    /// The visible post of this id.
-    async fn find_post(&self, id: &PostId) -> Result<Option<Post>, StoreError>;
 }
 
 /// Lists of posts.
@@ -124,6 +130,9 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded or not ready; worth another try soon.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// A value is longer than the column of this adopted database.
+    #[error("a value is too long for its column: {0}")]
+    TooLong(#[source] sqlx::Error),
     /// The database refused or returned something that it should not have.
     #[error("the database failed: {0}")]
     Failed(#[source] sqlx::Error),
@@ -131,8 +140,10 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if sql::is_unavailable(&error) {
+        if errors::is_unavailable(&error) {
             Self::Unavailable(error)
+        } else if errors::is_too_long(&error) {
+            Self::TooLong(error)
         } else {
             Self::Failed(error)
         }

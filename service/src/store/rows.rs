@@ -1,6 +1,6 @@
 //! Rows as the databases return them, and their way into the domain.
 
-use crate::board::{Category, Post};
+use crate::board::{Category, MediaList, Post};
 use sqlx::FromRow;
 
 /// A row of the post columns in [`super::sql`].
@@ -38,10 +38,7 @@ impl TryFrom<PostRow> for Post {
             like_count: row.like_count,
             comment_count: row.comment_count,
             version: row.version,
-            media_files: match row.media_files {
-                Some(json) => serde_json::from_str(&json).map_err(unreadable("media_files"))?,
-                None => Vec::new(),
-            },
+            media_files: MediaList::read(row.media_files.as_deref()).into_entries(),
             created_at: row.created_at.parse().map_err(unreadable("created_at"))?,
             updated_at: row.updated_at.parse().map_err(unreadable("updated_at"))?,
         })
@@ -77,7 +74,7 @@ where
 }
 
 /// The error for a column that holds what it cannot hold.
-fn unreadable<E>(column: &'static str) -> impl Fn(E) -> sqlx::Error
+pub(super) fn unreadable<E>(column: &'static str) -> impl Fn(E) -> sqlx::Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {

@@ -1,8 +1,9 @@
 //! The API as its clients see it: the real router behind a real socket, on every database.
 //!
-//! SQLite always; MySQL when `TEST_MYSQL_URL` names a server (an administrator's URL without a
-//! database, e.g. `mysql://root@127.0.0.1:3306`): each test makes a database of its own and drops
-//! it.
+//! SQLite always; MySQL and MariaDB when `TEST_MYSQL_URL` and `TEST_MARIADB_URL` name a server (an
+//! administrator's URL without a database, e.g. `mysql://root@127.0.0.1:3306`): each test makes a
+//! database of its own and drops it. What else is needed, the environment names too; a test that
+//! finds its variable absent says so in a line that begins with `skipped: `.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test may fail")]
 
@@ -14,12 +15,22 @@ mod binary;
 mod categories;
 mod comments;
 mod concurrency;
+mod document;
+mod edits;
+mod failover;
 mod forgeries;
 mod headers;
+mod idempotency;
+mod likes;
+mod limits;
+mod lists;
 mod migrations;
+mod observability;
 mod outage;
 mod posts;
+mod problem;
 mod replay;
 mod system;
 mod tokens;
 mod users;
+mod views;

@@ -22,6 +22,13 @@ macro_rules! on_empty_databases {
                     test(&database).await;
                 }
             }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_mariadb() {
+                if let Some(database) = Database::mariadb().await {
+                    test(&database).await;
+                }
+            }
         }
     };
 }

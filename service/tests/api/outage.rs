@@ -1,6 +1,6 @@
 //! The database is away.
 
-use crate::kit::{Answer, ORIGIN, Service, database::Database, tokens};
+use crate::kit::{Answer, ORIGIN, Options, Service, database::Database, tokens};
 use post_service::{
     auth::Keys,
     store::{DatabaseUrl, open},
@@ -16,7 +16,7 @@ async fn requests_are_told_to_come_back_and_readiness_stays() {
     let url: DatabaseUrl = "mysql://u:p@127.0.0.1:1/d".parse().expect("a URL");
     let store = open(&url, 2).await.expect("a store that connects later");
     let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
-    let service = Service::with(store, keys, None).await;
+    let service = Service::with(store, keys, None, Options::default()).await;
     let list = service
         .request(Method::GET, "/api/v1/posts")
         .header("Origin", ORIGIN);

@@ -1,7 +1,7 @@
 //! Users who deactivate their accounts.
 
 use crate::kit::{
-    Answer, ORIGIN, Service,
+    Answer, ORIGIN, Options, Service,
     cognito::{Pool, Tokens},
     database::Database,
     process::Served,
@@ -183,7 +183,7 @@ async fn while_the_database_is_away_nobody_is_taken_for_somebody() {
     let url: store::DatabaseUrl = "mysql://u:p@127.0.0.1:1/d".parse().unwrap();
     let store = store::open(&url, 2).await.unwrap();
     let keys = post_service::auth::Keys::Fixed(std::sync::Arc::new(tokens::KEY.key_set()));
-    let service = Service::with(store, keys, None).await;
+    let service = Service::with(store, keys, None, Options::default()).await;
     let answer = service
         .post(DEACTIVATE, &tokens::alice(), &Value::Null)
         .await;

@@ -1,7 +1,7 @@
 //! Connections that die, servers that turn read-only, deadlocks: which operation is tried again.
 
 use super::MySqlStore;
-use crate::store::{StoreError, sql};
+use crate::store::{StoreError, errors};
 use sqlx::{Connection, MySql, MySqlConnection, pool::PoolConnection};
 use std::{io, time::Duration};
 use tokio::time::{error::Elapsed, timeout};
@@ -67,16 +67,16 @@ impl<'a> Attempts<'a> {
             Ok(Err(error)) => error,
             Err(_) => io::Error::from(io::ErrorKind::TimedOut).into(),
         };
-        let again = if sql::is_connection_lost(&error) {
+        let again = if errors::is_connection_lost(&error) {
             drop(leased);
-            if sql::is_read_only(&error) {
+            if errors::is_read_only(&error) {
                 self.close_idle_connections().await;
             }
             self.repeated = true;
             true
         } else {
             leased.give_back();
-            sql::is_rolled_back(&error)
+            errors::is_rolled_back(&error)
         };
         if again && self.left > 0 {
             tracing::debug!(%error, "trying again");

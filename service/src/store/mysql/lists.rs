@@ -2,15 +2,16 @@
 
 use super::MySqlStore;
 use crate::{
-    board::{Filter, Order, Page, PageRequest, Post},
+    board::{Direction, Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
+        list::{self, From, bind_values},
         rows::{PostRow, convert},
-        sql,
+        totals::{LEVEL_1, LEVEL_2, seek},
     },
 };
 use async_trait::async_trait;
-use sqlx::{MySql, MySqlConnection};
+use sqlx::MySqlConnection;
 
 #[async_trait]
 impl ListStore for MySqlStore {
@@ -18,35 +19,95 @@ impl ListStore for MySqlStore {
         &self,
         filter: &Filter,
         order: Order,
-        page: PageRequest,
+        request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
-        let total = attempt!(self.reading(), |connection| total(connection, filter))?;
-        let rows: Vec<PostRow> = attempt!(self.reading(), |connection| async {
-            sql::list::<MySql>(post_columns!(), filter, order, page)
-                .build_query_as()
-                .fetch_all(connection)
-                .await
-        })?;
-        Ok(sql::page(convert(rows)?, page, total, filter))
+        let counted = self.is_finished().await?;
+        attempt!(self.reading(), |connection| read(
+            connection, filter, order, request, counted
+        ))
     }
 }
 
-/// How many visible posts match: from a counter row where there is one.
-async fn total(connection: &mut MySqlConnection, filter: &Filter) -> Result<u64, sqlx::Error> {
-    let total: i64 = match sql::counted_scope(filter) {
-        Some(scope) => sqlx::query_scalar(
-            "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
+/// A page and its total; from the counter rows, unless an old service still writes past them.
+async fn read(
+    connection: &mut MySqlConnection,
+    filter: &Filter,
+    order: Order,
+    request: PageRequest,
+    counted: bool,
+) -> Result<Page<Post>, sqlx::Error> {
+    let total = match list::counted_scope(filter).filter(|_| counted) {
+        Some(scope) => total(connection, scope).await?,
+        None => count(connection, filter).await?,
+    };
+    let scope = list::guided_scope(filter, order, request).filter(|_| counted);
+    let from = match scope {
+        Some(scope) => match bucket(connection, scope, order.direction, request.offset()).await? {
+            Some(from) => from,
+            None => return Ok(list::assemble(vec![], filter, order, request, total)),
+        },
+        None => list::plain_start(request),
+    };
+    let statement = list::page(post_columns!(), filter, order, from, request.size);
+    let query = sqlx::query_as::<_, PostRow>(&statement.text);
+    let rows = bind_values!(query, statement).fetch_all(connection).await?;
+    Ok(list::assemble(
+        convert(rows)?,
+        filter,
+        order,
+        request,
+        total,
+    ))
+}
+
+async fn total(connection: &mut MySqlConnection, scope: &str) -> Result<i64, sqlx::Error> {
+    let total: Option<i64> = sqlx::query_scalar(
+        "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
+    )
+    .bind(scope)
+    .fetch_optional(connection)
+    .await?;
+    Ok(total.unwrap_or(0))
+}
+
+async fn count(connection: &mut MySqlConnection, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let statement = list::count(filter);
+    let query = sqlx::query_scalar(&statement.text);
+    bind_values!(query, statement).fetch_one(connection).await
+}
+
+/// Where the entry after so many others is, by two short scans of counter rows.
+async fn bucket(
+    connection: &mut MySqlConnection,
+    scope: &str,
+    direction: Direction,
+    skipped: i64,
+) -> Result<Option<From>, sqlx::Error> {
+    let mut range = (1, 0, i64::from(i32::MAX));
+    let mut skipped = skipped;
+    loop {
+        let (level, first, last) = range;
+        let mut rows: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT CAST(bucket AS SIGNED), visible FROM post_totals \
+             WHERE scope = ? AND level = ? AND bucket BETWEEN ? AND ? ORDER BY bucket",
         )
         .bind(scope)
-        .fetch_optional(connection)
-        .await?
-        .unwrap_or(0),
-        None => {
-            sql::count::<MySql>(filter)
-                .build_query_scalar()
-                .fetch_one(connection)
-                .await?
+        .bind(level)
+        .bind(first)
+        .bind(last)
+        .fetch_all(&mut *connection)
+        .await?;
+        if direction == Direction::Descending {
+            rows.reverse();
         }
-    };
-    Ok(total.max(0).unsigned_abs())
+        let Some((bucket, offset)) = seek(rows, skipped) else {
+            return Ok(None);
+        };
+        if level == 2 {
+            return Ok(Some(From::Bucket { bucket, offset }));
+        }
+        let parts = LEVEL_1 / LEVEL_2;
+        range = (2, bucket * parts, bucket * parts + parts - 1);
+        skipped = offset;
+    }
 }

@@ -3,7 +3,7 @@
 //! Never compare a column of a table that may have been adopted (`posts`, `likes`, `categories`)
 //! with one of a table of ours: their collations may differ. Bind values instead.
 
-use super::{PoolUse, Schema, Store, StoreError, migrate, sql};
+use super::{PoolUse, Schema, Store, StoreError, errors, migrate};
 use async_trait::async_trait;
 use sqlx::{
     MySqlPool,
@@ -11,7 +11,7 @@ use sqlx::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// The columns of a [`PostRow`], on the alias `p`. An adopted table
+/// The columns of a [`crate::store::rows::PostRow`], on the alias `p`. An adopted table
 /// may hold NULL nearly everywhere. Times as [`crate::board::KstTime`] writes them.
 macro_rules! post_columns {
     () => {
@@ -53,13 +53,27 @@ macro_rules! attempt {
     }};
 }
 
+/// The columns of a [`crate::store::posts::Guarded`].
+macro_rules! guarded_columns {
+    () => {
+        "SELECT CAST(No AS SIGNED) AS number, user_id, category_id, CAST(version AS SIGNED) AS version, \
+         CAST(media_files AS CHAR) AS media_files FROM posts"
+    };
+}
+
+mod adoption;
 mod attempt;
 mod categories;
 mod comments;
 mod deactivations;
+mod likes;
 mod lists;
+mod media;
+mod numbers;
 mod posts;
+mod remembered;
 mod totals;
+mod views;
 
 use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};
 
@@ -110,7 +124,7 @@ impl Store for MySqlStore {
         });
         match applied {
             Ok(applied) => Ok(migrate::compare(&migrate::MYSQL, applied)),
-            Err(StoreError::Unavailable(error)) if sql::is_missing_table(&error) => {
+            Err(StoreError::Unavailable(error)) if errors::is_missing_table(&error) => {
                 Ok(migrate::compare(&migrate::MYSQL, None))
             }
             Err(error) => Err(error),

@@ -1,61 +1,227 @@
 //! Posts in MySQL.
 
-use super::{MySqlStore, is_duplicate, totals};
+use super::{MySqlStore, is_duplicate, media::schedule_deletions, remembered, totals};
 use crate::{
-    board::{NewPost, Post, PostId},
-    store::{PostStore, StoreError, rows::PostRow, sql},
+    board::{Created, Edit, IdempotencyKey, KstTime, NewPost, Post, PostId, Refusal, View},
+    store::{PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
 };
 use async_trait::async_trait;
-use sqlx::{Connection, MySqlConnection};
+use sqlx::{Connection, FromRow, MySqlConnection};
 
 const FIND_POST: &str = concat!(
     "SELECT ",
     post_columns!(),
-    " FROM posts p WHERE p.id = ? AND p.status = 'visible'"
+    ", EXISTS(SELECT 1 FROM post_views v WHERE v.day = ? AND v.post_id = ? AND v.viewer = ?) \
+     AS is_counted FROM posts p WHERE p.id = ? AND p.status = 'visible'"
 );
+
+#[derive(FromRow)]
+struct ViewedRow {
+    #[sqlx(flatten)]
+    post: PostRow,
+    is_counted: i64,
+}
 
 #[async_trait]
 impl PostStore for MySqlStore {
-    async fn create_post(&self, post: &NewPost) -> Result<(), StoreError> {
-        let category_id = self.category_id(&post.category, post.created_at).await?;
-        let number = attempt!(self.writing(), |connection| next_number(connection))?;
-        for scope in [category_id.as_str(), sql::WHOLE_BOARD] {
-            self.ensure_totals(scope, number).await?;
+    async fn create_post(
+        &self,
+        post: NewPost,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Created, StoreError> {
+        if let Some(key) = key
+            && let Some(created) = self.remembered(&post, key).await?
+        {
+            return Ok(created);
         }
-        attempt!(self.writing(), |connection| {
-            insert(connection, post, &category_id, number)
+        let category_id = self.category_id(&post.category, post.created_at).await?;
+        loop {
+            let number = self.next_number().await?;
+            for scope in [category_id.as_str(), WHOLE_BOARD] {
+                self.ensure_totals(scope, number).await?;
+            }
+            let stored = attempt!(self.writing(), |connection| insert(
+                connection,
+                &post,
+                &category_id,
+                number,
+                key
+            ))?;
+            match (stored, key) {
+                (Inserted::Stored, _) => return Ok(Created::New(post)),
+                // An old service, which counts for itself, was faster: take the next.
+                (Inserted::NumberTaken, _) => {}
+                (Inserted::KeyLocked, _) => return Ok(Created::InFlight),
+                (Inserted::KeyTaken, Some(key)) => {
+                    let created = self.remembered(&post, key).await?;
+                    return Ok(created.unwrap_or(Created::InFlight));
+                }
+                (Inserted::KeyTaken, None) => return Err(sqlx::Error::RowNotFound.into()),
+            }
+        }
+    }
+
+    async fn find_post(&self, view: &View) -> Result<Option<(Post, bool)>, StoreError> {
+        let row: Option<ViewedRow> = attempt!(self.reading(), |connection| {
+            sqlx::query_as(FIND_POST)
+                .bind(view.day.to_string())
+                .bind(view.post.as_str())
+                .bind(&view.viewer[..])
+                .bind(view.post.as_str())
+                .fetch_optional(connection)
+        })?;
+        let found = row.map(|row| Ok((Post::try_from(row.post)?, row.is_counted != 0)));
+        found.transpose().map_err(sqlx::Error::into)
+    }
+
+    async fn edit_post(
+        &self,
+        id: &PostId,
+        user: &str,
+        edit: &Edit,
+        seen: Option<i64>,
+        now: KstTime,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let category = match &edit.category {
+            Some(name) => Some((self.category_id(name, now).await?, name.as_str())),
+            None => None,
+        };
+        if let Some((category_id, _)) = &category {
+            self.ensure_totals_of(id, category_id).await?;
+        }
+        attempt!(self.writing(), |connection, repeated| async {
+            let mut transaction = connection.begin().await?;
+            let Some(post) = lock(&mut transaction, id).await? else {
+                return Ok(Err(Refusal::Missing));
+            };
+            if repeated && seen.is_some_and(|version| version + 1 == post.version) {
+                // An earlier attempt of this edit may have moved the version.
+                let current = written(&mut transaction, id).await?;
+                if edit.is_done_by(&current.0, &current.1, &current.2) {
+                    return Ok(Ok(()));
+                }
+            }
+            if let Err(refusal) = post.check(user, seen) {
+                return Ok(Err(refusal));
+            }
+            if edit.is_empty() {
+                return Ok(Ok(()));
+            }
+            let new_category = category.as_ref().map(|(id, name)| (id.as_str(), *name));
+            update(&mut transaction, id, edit, new_category, now).await?;
+            if let Some((new, _)) = new_category {
+                totals::moved(&mut transaction, &post, new).await?;
+            }
+            transaction.commit().await?;
+            Ok(Ok(()))
         })
     }
 
-    async fn find_post(&self, id: &PostId) -> Result<Option<Post>, StoreError> {
-        let row: Option<PostRow> = attempt!(self.reading(), |connection| {
-            sqlx::query_as(FIND_POST)
-                .bind(id.as_str())
-                .fetch_optional(connection)
-        })?;
-        Ok(row.map(Post::try_from).transpose()?)
+    async fn delete_post(
+        &self,
+        id: &PostId,
+        user: &str,
+        seen: Option<i64>,
+        now: KstTime,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        self.ensure_own_totals(id).await?;
+        attempt!(self.writing(), |connection, repeated| async {
+            let mut transaction = connection.begin().await?;
+            let Some(post) = lock(&mut transaction, id).await? else {
+                // An earlier attempt may have deleted it.
+                return Ok(if repeated {
+                    Ok(())
+                } else {
+                    Err(Refusal::Missing)
+                });
+            };
+            if let Err(refusal) = post.check(user, seen) {
+                return Ok(Err(refusal));
+            }
+            sqlx::query(
+                "UPDATE posts SET status = 'deleted', updated_at = ?, version = version + 1 \
+                 WHERE id = ?",
+            )
+            .bind(now.to_string())
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+            schedule_deletions(&mut transaction, post.media_files.as_deref(), now).await?;
+            totals::gone(&mut transaction, &post).await?;
+            transaction.commit().await?;
+            Ok(Ok(()))
+        })
     }
 }
 
-/// The next post number, from a statement of its own: never given twice, never waited for behind
-/// somebody's transaction. A number whose post is not stored is lost.
-async fn next_number(connection: &mut MySqlConnection) -> Result<i64, sqlx::Error> {
-    let result =
-        sqlx::query("UPDATE post_numbers SET last = LAST_INSERT_ID(last + 1) WHERE id = 1")
-            .execute(connection)
-            .await?;
-    i64::try_from(result.last_insert_id()).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+/// What became of an insert.
+enum Inserted {
+    Stored,
+    /// Another post has this number.
+    NumberTaken,
+    /// Another post was stored under this key.
+    KeyTaken,
+    /// A transaction that stores one is under way.
+    KeyLocked,
 }
 
-/// The post and the totals it changes, in lock order.
+/// The key, the post and the totals it changes, in lock order.
 async fn insert(
     connection: &mut MySqlConnection,
     post: &NewPost,
     category_id: &str,
     number: i64,
-) -> Result<(), sqlx::Error> {
+    key: Option<&IdempotencyKey>,
+) -> Result<Inserted, sqlx::Error> {
+    if key.is_some() {
+        remembered::read_committed(connection).await?;
+    }
     let mut transaction = connection.begin().await?;
-    let inserted = sqlx::query(
+    if let Some(key) = key {
+        match remembered::claim(&mut transaction, post, key).await? {
+            remembered::Claim::Ours => {}
+            // By an earlier attempt, whose commit was not acknowledged; or by somebody else.
+            remembered::Claim::Taken => {
+                transaction.rollback().await?;
+                let stored = is_stored(connection, &post.id).await?;
+                return Ok(if stored {
+                    Inserted::Stored
+                } else {
+                    Inserted::KeyTaken
+                });
+            }
+            remembered::Claim::Locked => return Ok(Inserted::KeyLocked),
+        }
+    }
+    let inserted = insert_row(&mut transaction, post, category_id, number).await;
+    match inserted {
+        // Ids are random: a taken one is this post, from an attempt whose commit was not
+        // acknowledged; its totals were committed with it.
+        Err(error) if is_duplicate(&error) => {
+            transaction.rollback().await?;
+            let stored = is_stored(connection, &post.id).await?;
+            return Ok(if stored {
+                Inserted::Stored
+            } else {
+                Inserted::NumberTaken
+            });
+        }
+        result => result?,
+    }
+    for scope in [category_id, WHOLE_BOARD] {
+        totals::shift(&mut transaction, scope, number, 1).await?;
+    }
+    transaction.commit().await?;
+    Ok(Inserted::Stored)
+}
+
+async fn insert_row(
+    transaction: &mut MySqlConnection,
+    post: &NewPost,
+    category_id: &str,
+    number: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
         "INSERT INTO posts (id, No, username, user_id, category, category_id, title, content, \
          status, view_count, like_count, comment_count, media_count, created_at, updated_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'visible', 0, 0, 0, 0, ?, ?)",
@@ -70,20 +236,57 @@ async fn insert(
     .bind(&post.content)
     .bind(post.created_at.to_string())
     .bind(post.created_at.to_string())
-    .execute(&mut *transaction)
-    .await;
-    match inserted {
-        // Ids are random: a taken one is this post, from an attempt whose commit was not
-        // acknowledged; its totals were committed with it.
-        Err(error) if is_duplicate(&error) && is_stored(&mut transaction, &post.id).await? => {
-            return transaction.rollback().await;
-        }
-        result => result?,
-    };
-    for scope in [category_id, sql::WHOLE_BOARD] {
-        totals::shift(&mut transaction, scope, number, 1).await?;
-    }
-    transaction.commit().await
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
+async fn update(
+    transaction: &mut MySqlConnection,
+    id: &PostId,
+    edit: &Edit,
+    category: Option<(&str, &str)>,
+    now: KstTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE posts SET title = COALESCE(?, title), content = COALESCE(?, content), \
+         category = COALESCE(?, category), category_id = COALESCE(?, category_id), \
+         updated_at = ?, version = version + 1 WHERE id = ?",
+    )
+    .bind(edit.title.as_deref())
+    .bind(edit.content.as_deref())
+    .bind(category.map(|(_, name)| name))
+    .bind(category.map(|(id, _)| id))
+    .bind(now.to_string())
+    .bind(id.as_str())
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
+/// Title, content and category as they are.
+async fn written(
+    transaction: &mut MySqlConnection,
+    id: &PostId,
+) -> Result<(String, String, String), sqlx::Error> {
+    sqlx::query_as("SELECT title, content, category FROM posts WHERE id = ?")
+        .bind(id.as_str())
+        .fetch_one(transaction)
+        .await
+}
+
+/// The visible post of this id, locked until the end of the transaction.
+pub(super) async fn lock(
+    transaction: &mut MySqlConnection,
+    id: &PostId,
+) -> Result<Option<Guarded>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        guarded_columns!(),
+        " WHERE id = ? AND status = 'visible' FOR UPDATE"
+    ))
+    .bind(id.as_str())
+    .fetch_optional(transaction)
+    .await
 }
 
 async fn is_stored(connection: &mut MySqlConnection, id: &PostId) -> Result<bool, sqlx::Error> {

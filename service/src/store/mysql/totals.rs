@@ -1,9 +1,11 @@
 //! The counter rows of lists (`post_totals`).
 
 use super::MySqlStore;
+use crate::board::PostId;
 use crate::store::{
     StoreError,
-    sql::{LEVEL_1, LEVEL_2},
+    posts::Guarded,
+    totals::{LEVEL_1, LEVEL_2, WHOLE_BOARD},
 };
 use sqlx::MySqlConnection;
 use std::{collections::HashSet, sync::Mutex};
@@ -57,6 +59,80 @@ impl MySqlStore {
         self.known_totals.insert(scope, number);
         Ok(())
     }
+
+    /// Makes the rows that count this post where it is.
+    pub(super) async fn ensure_own_totals(&self, id: &PostId) -> Result<(), StoreError> {
+        let Some(post) = self.unlocked(id).await? else {
+            return Ok(());
+        };
+        for scope in post
+            .category_id
+            .iter()
+            .map(String::as_str)
+            .chain([WHOLE_BOARD])
+        {
+            self.ensure_totals(scope, post.number).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the rows that count this post, also in the category it is about to move to.
+    pub(super) async fn ensure_totals_of(
+        &self,
+        id: &PostId,
+        scope: &str,
+    ) -> Result<(), StoreError> {
+        let Some(post) = self.unlocked(id).await? else {
+            return Ok(());
+        };
+        for scope in post.category_id.iter().map(String::as_str).chain([scope]) {
+            self.ensure_totals(scope, post.number).await?;
+        }
+        Ok(())
+    }
+
+    async fn unlocked(&self, id: &PostId) -> Result<Option<Guarded>, StoreError> {
+        attempt!(self.reading(), |connection| {
+            sqlx::query_as(concat!(guarded_columns!(), " WHERE id = ?"))
+                .bind(id.as_str())
+                .fetch_optional(connection)
+        })
+    }
+}
+
+/// A post went out of sight.
+pub(super) async fn gone(
+    transaction: &mut MySqlConnection,
+    post: &Guarded,
+) -> Result<(), sqlx::Error> {
+    for scope in post
+        .category_id
+        .iter()
+        .map(String::as_str)
+        .chain([WHOLE_BOARD])
+    {
+        shift(transaction, scope, post.number, -1).await?;
+    }
+    Ok(())
+}
+
+/// A post moved to another category; in the order of ids, like everybody.
+pub(super) async fn moved(
+    transaction: &mut MySqlConnection,
+    post: &Guarded,
+    to: &str,
+) -> Result<(), sqlx::Error> {
+    let from = post.category_id.as_deref();
+    if from == Some(to) {
+        return Ok(());
+    }
+    let mut shifts: Vec<(&str, i64)> = from.map(|scope| (scope, -1)).into_iter().collect();
+    shifts.push((to, 1));
+    shifts.sort_unstable();
+    for (scope, by) in shifts {
+        shift(transaction, scope, post.number, by).await?;
+    }
+    Ok(())
 }
 
 /// Counts `by` more visible posts of this number in this scope, on all three levels. The rows must

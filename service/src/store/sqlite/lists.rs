@@ -5,12 +5,11 @@ use crate::{
     board::{Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
+        list::{self, bind_values},
         rows::{PostRow, convert},
-        sql,
     },
 };
 use async_trait::async_trait;
-use sqlx::Sqlite;
 
 #[async_trait]
 impl ListStore for SqliteStore {
@@ -18,35 +17,41 @@ impl ListStore for SqliteStore {
         &self,
         filter: &Filter,
         order: Order,
-        page: PageRequest,
+        request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
         let total = self.total(filter).await?;
-        let rows: Vec<PostRow> = sql::list::<Sqlite>(post_columns!(), filter, order, page)
-            .build_query_as()
+        let from = list::plain_start(request);
+        let statement = list::page(post_columns!(), filter, order, from, request.size);
+        let query = sqlx::query_as::<_, PostRow>(&statement.text);
+        let rows = bind_values!(query, statement)
             .fetch_all(&self.readers)
             .await?;
-        Ok(sql::page(convert(rows)?, page, total, filter))
+        Ok(list::assemble(
+            convert(rows)?,
+            filter,
+            order,
+            request,
+            total,
+        ))
     }
 }
 
 impl SqliteStore {
     /// How many visible posts match: from a counter row where there is one.
-    async fn total(&self, filter: &Filter) -> Result<u64, sqlx::Error> {
-        let total: i64 = match sql::counted_scope(filter) {
-            Some(scope) => sqlx::query_scalar(
-                "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
-            )
-            .bind(scope)
-            .fetch_optional(&self.readers)
-            .await?
-            .unwrap_or(0),
-            None => {
-                sql::count::<Sqlite>(filter)
-                    .build_query_scalar()
-                    .fetch_one(&self.readers)
-                    .await?
-            }
+    async fn total(&self, filter: &Filter) -> Result<i64, sqlx::Error> {
+        let Some(scope) = list::counted_scope(filter) else {
+            let statement = list::count(filter);
+            let query = sqlx::query_scalar(&statement.text);
+            return bind_values!(query, statement)
+                .fetch_one(&self.readers)
+                .await;
         };
-        Ok(total.max(0).unsigned_abs())
+        let total: Option<i64> = sqlx::query_scalar(
+            "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
+        )
+        .bind(scope)
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(total.unwrap_or(0))
     }
 }

@@ -8,7 +8,7 @@ use sqlx::{
 };
 use std::time::Duration;
 
-/// The columns of a [`PostRow`], on the alias `p`.
+/// The columns of a [`crate::store::rows::PostRow`], on the alias `p`.
 macro_rules! post_columns {
     () => {
         "p.id, p.No AS number, p.title, p.content, p.username, p.user_id, p.category, \
@@ -20,9 +20,13 @@ macro_rules! post_columns {
 mod categories;
 mod comments;
 mod deactivations;
+mod likes;
 mod lists;
+mod media;
 mod posts;
+mod remembered;
 mod totals;
+mod views;
 
 /// Posts in a SQLite file. SQLite has one writer at a time: writers queue for one connection
 /// instead of for the file's lock, readers (WAL) never wait for them.

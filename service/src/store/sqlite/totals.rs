@@ -1,6 +1,6 @@
 //! The counter rows of lists (`post_totals`).
 
-use crate::store::sql::{LEVEL_1, LEVEL_2};
+use crate::store::totals::{LEVEL_1, LEVEL_2};
 use sqlx::SqliteConnection;
 
 /// Counts `by` more visible posts of this number in this scope, on all three levels.

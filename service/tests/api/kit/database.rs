@@ -2,13 +2,16 @@
 
 use post_service::store::DatabaseUrl;
 use sqlx::{Connection, Executor, MySqlConnection};
-use std::io::Write;
 use tempfile::TempDir;
 
 /// An empty database, removed when dropped.
 pub enum Database {
     Sqlite(TempDir),
-    MySql { server: String, name: String },
+    /// On a MySQL or MariaDB server.
+    MySql {
+        server: String,
+        name: String,
+    },
 }
 
 impl Database {
@@ -19,15 +22,16 @@ impl Database {
 
     /// A new database on the server of `TEST_MYSQL_URL`; without one, a line on standard error.
     pub async fn mysql() -> Option<Self> {
-        let Ok(server) = std::env::var("TEST_MYSQL_URL") else {
-            // Not eprintln!, which the test harness would swallow.
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            let line = format!("skipped: {test}: TEST_MYSQL_URL names no MySQL server\n");
-            std::io::stderr()
-                .write_all(line.as_bytes())
-                .expect("standard error");
-            return None;
-        };
+        Self::on_server_of("TEST_MYSQL_URL").await
+    }
+
+    /// A new database on the server of `TEST_MARIADB_URL`; without one, a line on standard error.
+    pub async fn mariadb() -> Option<Self> {
+        Self::on_server_of("TEST_MARIADB_URL").await
+    }
+
+    async fn on_server_of(variable: &str) -> Option<Self> {
+        let server = super::variable(variable)?;
         let server = server.trim_end_matches('/').to_owned();
         let name = format!("post_service_test_{}", uuid::Uuid::new_v4().simple());
         execute(&server, &format!("CREATE DATABASE {name}")).await;
@@ -64,7 +68,30 @@ impl Database {
         }
     }
 
-    /// Kills every connection to it (MySQL only) and tells how many there were.
+    /// The number in the first column of the first row of a query.
+    pub async fn number(&self, sql: &str) -> i64 {
+        match self {
+            Self::Sqlite(_) => {
+                let mut connection = sqlx::SqliteConnection::connect(&self.url_text())
+                    .await
+                    .expect("a file");
+                let row = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                row.expect("a number")
+            }
+            Self::MySql { server, name } => {
+                let mut connection = MySqlConnection::connect(&format!("{server}/{name}"))
+                    .await
+                    .expect("a connection");
+                // Sums are decimals, counts are not.
+                let sql = format!("SELECT CAST(({sql}) AS SIGNED)");
+                let row = sqlx::query_scalar(&sql).fetch_one(&mut connection).await;
+                connection.close().await.expect("a clean end");
+                row.expect("a number")
+            }
+        }
+    }
+
+    /// Kills every connection to it (not on SQLite) and tells how many there were.
     pub async fn kill_connections(&self) -> usize {
         let Self::MySql { server, name } = self else {
             return 0;

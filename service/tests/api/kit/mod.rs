@@ -5,30 +5,35 @@ pub mod comment_service;
 pub mod database;
 pub mod forge;
 pub mod key_endpoint;
+pub mod media;
+pub mod mysqld;
 pub mod process;
 pub mod proxy;
+pub mod switchboard;
 pub mod tokens;
 pub mod wait;
 
 use database::Database;
 use post_service::{
     auth::{Authenticator, Keys, denied::Denied, verifier::Verifier},
-    board::{Board, PageLimits, SystemClock},
-    comments::Comments,
+    board::{Board, PageLimits, SystemClock, ViewerHash},
+    comments::{Comments, Pace},
     config::Deactivation,
     deactivation::Deactivations,
-    http::{self, App},
+    http::{self, App, Gate, likes::AnonymousLikes, rate::Limits},
+    media::{Backend, Media},
     server,
     shutdown::Readiness,
-    store::{self, Store},
+    store::{self, Store, Views},
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
-/// Defines a test that runs on SQLite, and on MySQL where there is one.
+/// Defines a test that runs on SQLite, and on MySQL and on MariaDB where there is one.
 macro_rules! on_every_database {
     ($(#[$attribute:meta])* async fn $name:ident($service:ident) $body:block) => {
         $(#[$attribute])*
@@ -48,8 +53,34 @@ macro_rules! on_every_database {
                     test(&Service::on(database).await).await;
                 }
             }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn on_mariadb() {
+                if let Some(database) = Database::mariadb().await {
+                    test(&Service::on(database).await).await;
+                }
+            }
         }
     };
+}
+
+/// What the environment names for a test that needs more than this program, such as a server;
+/// where it is absent, a line that counts as a skipped test.
+pub fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        say(&format!("skipped: {test}: {name} is not set"));
+    }
+    value
+}
+
+/// Writes a line that is seen even when the test passes.
+pub fn say(line: &str) {
+    // Not eprintln!, which the test harness would swallow.
+    std::io::stderr()
+        .write_all(format!("{line}\n").as_bytes())
+        .expect("standard error");
 }
 
 /// The issuer that test services accept.
@@ -59,12 +90,49 @@ pub const CLIENT_ID: &str = "test-client";
 /// The origin that browsers of the tests call from.
 pub const ORIGIN: &str = "https://hhottdogg.shop";
 
+/// Settings of a test's service that differ from the usual.
+pub struct Options {
+    /// Whether requests without a token may like.
+    pub anonymous_likes: bool,
+    /// What stands before every request.
+    pub gate: Gate,
+    /// The comment service.
+    pub comments: Option<Url>,
+    /// Where images are kept, and how; a temporary folder if it is not said.
+    pub media: Option<(post_service::media::Config, Option<Backend>)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            anonymous_likes: false,
+            gate: gate(),
+            comments: None,
+            media: None,
+        }
+    }
+}
+
+/// A gate without limits, for the tests' origins.
+pub fn gate() -> Gate {
+    let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
+    Gate {
+        cors_origins: origins.into(),
+        trusted_proxies: Vec::new(),
+        limits: Limits::per_minute(0, 0),
+        hsts_max_age: 0,
+        secret_key: "test".into(),
+    }
+}
+
 /// A service on a free port of this machine, with a client.
 pub struct Service {
     pub base: String,
     pub client: reqwest::Client,
     pub readiness: Readiness,
+    pub media: Media,
     stop: CancellationToken,
+    _media_folder: tempfile::TempDir,
     // Dropped last.
     database: Option<Database>,
 }
@@ -72,18 +140,28 @@ pub struct Service {
 impl Service {
     /// A service on a migrated database, accepting the tokens of [`tokens`].
     pub async fn on(database: Database) -> Self {
+        Self::on_with(database, Options::default()).await
+    }
+
+    /// The same with some settings.
+    pub async fn on_with(database: Database, options: Options) -> Self {
         store::migrate(&database.url())
             .await
             .expect("migrations apply");
         let store = store::open(&database.url(), 8)
             .await
             .expect("the store opens");
-        Self::with(
-            store,
-            Keys::Fixed(Arc::new(tokens::KEY.key_set())),
-            Some(database),
-        )
-        .await
+        let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
+        Self::with(store, keys, Some(database), options).await
+    }
+
+    /// Another service, as another process would be, on the same database.
+    pub async fn beside(&self) -> Self {
+        let store = store::open(&self.database().url(), 8)
+            .await
+            .expect("the store opens");
+        let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
+        Self::with(store, keys, None, Options::default()).await
     }
 
     /// A service on SQLite with these token keys.
@@ -92,17 +170,46 @@ impl Service {
         let store = store::open(&database.url(), 2)
             .await
             .expect("the store opens");
-        Self::with(store, keys, Some(database)).await
+        Self::with(store, keys, Some(database), Options::default()).await
+    }
+
+    /// A service on SQLite behind this gate.
+    pub async fn behind(gate: Gate) -> Self {
+        let options = Options {
+            gate,
+            ..Options::default()
+        };
+        Self::on_with(Database::sqlite(), options).await
     }
 
     /// A service on whatever store.
-    pub async fn with(store: Arc<dyn Store>, keys: Keys, database: Option<Database>) -> Self {
+    pub async fn with(
+        store: Arc<dyn Store>,
+        keys: Keys,
+        database: Option<Database>,
+        options: Options,
+    ) -> Self {
         let clock = Arc::new(SystemClock);
+        let stop = CancellationToken::new();
         let readiness = Readiness::default();
         readiness.schema_is_good();
+        let (views, writer) = Views::new(Arc::clone(&store));
+        tokio::spawn(writer.run());
+        let viewers = ViewerHash::new("secret");
+        let folder = tempfile::tempdir().expect("a folder");
+        let (config, backend) = options.media.unwrap_or_else(|| {
+            let backend = Backend::folder(folder.path()).expect("a folder for images");
+            (media::config(), Some(backend))
+        });
+        let media = Media::new(config, backend, Arc::clone(&store), clock.clone());
         let app = App {
-            board: Board::new(store.clone(), clock.clone()),
-            comments: Comments::unconfigured(store.clone()),
+            board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
+            anonymous_likes: AnonymousLikes(options.anonymous_likes),
+            comments: match options.comments {
+                Some(url) => Comments::start(store.clone(), url, Pace::default(), &stop)
+                    .expect("a comment service"),
+                None => Comments::unconfigured(store.clone()),
+            },
             deactivations: Deactivations::new(
                 store.clone(),
                 clock.clone(),
@@ -120,12 +227,11 @@ impl Service {
                 max_size: 50,
             },
             readiness: readiness.clone(),
+            media: media.clone(),
         };
-        let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
-        let router = http::router(app, &origins);
+        let router = http::router(app, &options.gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let stop = CancellationToken::new();
         tokio::spawn(server::serve(
             listener,
             router,
@@ -135,7 +241,9 @@ impl Service {
             base,
             client: client(),
             readiness,
+            media,
             stop,
+            _media_folder: folder,
             database,
         }
     }

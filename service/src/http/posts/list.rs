@@ -1,0 +1,263 @@
+//! Lists of posts.
+
+use super::view::PostView;
+use crate::board::{
+    Board, Cursor, Direction, Order, Page, PageLimits, PageRequest, Post, PostFilter, SortKey, User,
+};
+use crate::comments::Comments;
+use crate::http::{
+    envelope::ListEnvelope,
+    error::{ApiError, ErrorEnvelope, PlainError},
+    etag::{ETag, unless_known},
+    extract::Params,
+    params::IfNoneMatch,
+};
+use axum::{
+    extract::{OriginalUri, State},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, Uri, header};
+use serde::Deserialize;
+use url::form_urlencoded;
+use utoipa::IntoParams;
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParams {
+    /// From 1; below means 1.
+    #[param(value_type = Option<i64>, example = 1)]
+    page: Option<String>,
+    /// Entries a page; at most `MAX_PAGE_SIZE`.
+    #[param(value_type = Option<i64>, example = 10)]
+    per_page: Option<String>,
+    /// Another name of `per_page`.
+    #[param(value_type = Option<i64>, example = 10)]
+    size: Option<String>,
+    /// Instead of `page`: `meta.next_cursor` of the page before, in the same order. Posts that come
+    /// or go meanwhile shift nothing, and deep pages cost no more than the first.
+    #[param(example = "Y3JlYXRlZC1kZXNjLjEwLjEw")]
+    cursor: Option<String>,
+}
+
+impl PageParams {
+    fn request(&self, order: Order, limits: PageLimits) -> Result<PageRequest, ApiError> {
+        let size = match self.per_page {
+            Some(_) => number("per_page", self.per_page.as_deref())?,
+            None => number("size", self.size.as_deref())?,
+        };
+        let page = number("page", self.page.as_deref())?;
+        let Some(cursor) = self.cursor.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(PageRequest::numbered(page, size, limits));
+        };
+        if page.is_some() {
+            let message = "page와 cursor는 함께 사용할 수 없습니다.";
+            return Err(ApiError::field("cursor", message));
+        }
+        let cursor: Cursor = cursor
+            .parse()
+            .map_err(|_| ApiError::field("cursor", "cursor가 올바르지 않습니다."))?;
+        if cursor.order != order {
+            let message = "cursor는 같은 정렬 순서로만 사용할 수 있습니다.";
+            return Err(ApiError::field("cursor", message));
+        }
+        Ok(PageRequest::after(cursor, size, limits))
+    }
+}
+
+/// Which posts a list holds and in which order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// In the title, taken literally.
+    #[param(example = "첫글")]
+    q: Option<String>,
+    /// Another name of `q`.
+    #[param(example = "첫글")]
+    search: Option<String>,
+    /// Only this category.
+    #[param(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
+    category_id: Option<String>,
+    /// Only the category of this name.
+    #[param(example = "자유")]
+    category: Option<String>,
+    /// Only this author.
+    #[param(example = "11111111-1111-1111-1111-111111111111")]
+    user_id: Option<String>,
+    /// `latest` (default) or `popular`: most liked, then newest.
+    #[param(example = "latest")]
+    sort: Option<String>,
+    /// `created_at`, `view_count`, `like_count` or `comment_count`; equal ones newest first.
+    #[serde(rename = "sortBy")]
+    #[param(example = "created_at")]
+    sort_by: Option<String>,
+    /// `desc` (default) or `asc`.
+    #[serde(rename = "sortOrder")]
+    #[param(example = "desc")]
+    sort_order: Option<String>,
+}
+
+impl ListParams {
+    fn order(&self) -> Result<Order, ApiError> {
+        let given = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        if let Some(sort) = given(&self.sort) {
+            let popular = sort == "popular";
+            return Ok(if popular {
+                Order::POPULAR
+            } else {
+                Order::LATEST
+            });
+        }
+        let key = match given(&self.sort_by).as_deref() {
+            None | Some("created_at") => SortKey::Created,
+            Some("view_count") => SortKey::Views,
+            Some("like_count") => SortKey::Likes,
+            Some("comment_count") => SortKey::Comments,
+            Some(_) => {
+                return Err(ApiError::field(
+                    "sortBy",
+                    "sortBy는 created_at, view_count, like_count, comment_count 중 하나여야 합니다.",
+                ));
+            }
+        };
+        let direction = match given(&self.sort_order).as_deref() {
+            None | Some("desc" | "DESC") => Direction::Descending,
+            Some("asc" | "ASC") => Direction::Ascending,
+            Some(_) => {
+                let message = "sortOrder는 asc 또는 desc여야 합니다.";
+                return Err(ApiError::field("sortOrder", message));
+            }
+        };
+        Ok(Order { key, direction })
+    }
+
+    fn filter(self) -> PostFilter {
+        let given = |value: Option<String>| value.filter(|text| !text.is_empty());
+        PostFilter {
+            category_id: given(self.category_id),
+            category: given(self.category),
+            user_id: given(self.user_id),
+            search: given(self.q).or(given(self.search)),
+        }
+    }
+}
+
+/// A number in the query string; nothing at all counts as absent.
+fn number(name: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let refused = |_| ApiError::field(name, format!("{name}은(는) 정수여야 합니다."));
+    text.parse().map(Some).map_err(refused)
+}
+
+/// List posts, newest first.
+#[utoipa::path(
+    get,
+    path = "/posts",
+    tag = "posts",
+    params(PageParams, ListParams, IfNoneMatch),
+    responses(
+        (status = OK, body = ListEnvelope<PostView>, headers(
+            ("ETag" = String, description = "Of all but the views"),
+            ("Link" = String, description = "The next page, `rel=\"next\"`, if there is one"))),
+        (status = NOT_MODIFIED, description = "The client knows this"),
+        (status = BAD_REQUEST, body = ErrorEnvelope,
+            description = "A parameter is wrong; the message names it"),
+    )
+)]
+pub async fn list_posts(
+    State(board): State<Board>,
+    State(limits): State<PageLimits>,
+    State(comments): State<Comments>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    Params(page): Params<PageParams>,
+    Params(list): Params<ListParams>,
+) -> Result<Response, ApiError> {
+    let order = list.order()?;
+    let request = page.request(order, limits)?;
+    let page = board.posts(list.filter(), order, request).await?;
+    comments.seen(page.items.iter().map(|post| &post.id));
+    Ok(answer(page, &uri, &headers))
+}
+
+/// List the caller's own posts, newest first.
+#[utoipa::path(
+    get,
+    path = "/posts/my",
+    tag = "posts",
+    params(PageParams, IfNoneMatch),
+    security(("bearer" = [])),
+    responses(
+        (status = OK, body = ListEnvelope<PostView>, headers(
+            ("ETag" = String, description = "Of all but the views"),
+            ("Link" = String, description = "The next page, `rel=\"next\"`, if there is one"))),
+        (status = NOT_MODIFIED, description = "The client knows this"),
+        (status = BAD_REQUEST, body = ErrorEnvelope,
+            description = "A parameter is wrong; the message names it"),
+        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
+    )
+)]
+pub async fn my_posts(
+    State(board): State<Board>,
+    State(limits): State<PageLimits>,
+    State(comments): State<Comments>,
+    user: User,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    Params(page): Params<PageParams>,
+) -> Result<Response, ApiError> {
+    let filter = PostFilter {
+        user_id: Some(user.id().to_owned()),
+        ..PostFilter::default()
+    };
+    let request = page.request(Order::LATEST, limits)?;
+    let page = board.posts(filter, Order::LATEST, request).await?;
+    comments.seen(page.items.iter().map(|post| &post.id));
+    Ok(answer(page, &uri, &headers))
+}
+
+fn answer(page: Page<Post>, uri: &Uri, headers: &HeaderMap) -> Response {
+    let link = page.next.map(|cursor| link_to_next(uri, cursor));
+    let envelope = ListEnvelope::<PostView>::of(page);
+    let tag = ETag::of(&envelope);
+    let mut answer = unless_known(headers, &tag, || envelope);
+    if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
+        answer.headers_mut().insert(header::LINK, link);
+    }
+    answer
+}
+
+/// The request's own address with a cursor in place of the page (RFC 8288).
+fn link_to_next(uri: &Uri, cursor: Cursor) -> String {
+    let query = uri.query().unwrap_or_default();
+    let kept = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| !matches!(&**name, "page" | "cursor"));
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(kept)
+        .append_pair("cursor", &cursor.to_string())
+        .finish();
+    format!("<{}?{query}>; rel=\"next\"", uri.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_keeps_the_filter_and_drops_the_page() {
+        let uri: Uri = "/api/v1/posts?q=%ED%95%9C%20a&page=3&per_page=2"
+            .parse()
+            .unwrap();
+        let cursor = Cursor {
+            order: Order::LATEST,
+            value: 1,
+            number: 1,
+        };
+        let link = link_to_next(&uri, cursor);
+        let expected =
+            format!("</api/v1/posts?q=%ED%95%9C+a&per_page=2&cursor={cursor}>; rel=\"next\"");
+        assert_eq!(link, expected);
+    }
+}

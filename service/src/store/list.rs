@@ -1,0 +1,372 @@
+//! The SQL of lists, shared by both databases.
+//!
+//! Statements are put together from constant fragments by filter, order and start: a small fixed
+//! set of texts, so that prepared statements are reused. Values are always bound. Only index
+//! entries are walked to reach a page; full rows are read for the page alone.
+
+use super::totals::{LEVEL_2, WHOLE_BOARD};
+use crate::board::{Cursor, Direction, Filter, Order, Page, PageRequest, Post, SortKey, Start};
+
+/// With a search, counting ends here and the total is a lower bound.
+const SEARCH_COUNT_LIMIT: i64 = 1_000;
+/// Up to here skipping index entries is as cheap as finding the way by the counter rows.
+const SHORT_OFFSET: i64 = LEVEL_2;
+
+/// A statement's text and the values of its placeholders, in order.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Statement {
+    pub(super) text: String,
+    pub(super) values: Vec<Value>,
+}
+
+/// A value to be bound.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+}
+
+impl Statement {
+    fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    fn integer(&mut self, value: i64) -> &mut Self {
+        self.values.push(Value::Integer(value));
+        self.push("?")
+    }
+
+    fn value(&mut self, value: &str) -> &mut Self {
+        self.values.push(Value::Text(value.to_owned()));
+        self.push("?")
+    }
+
+    /// The conditions of a filter, after `WHERE`.
+    fn conditions(&mut self, filter: &Filter) -> &mut Self {
+        self.push(" WHERE status = 'visible'");
+        if let Some(id) = &filter.category_id {
+            self.push(" AND category_id = ").value(id);
+        }
+        if let Some(id) = &filter.user_id {
+            self.push(" AND user_id = ").value(id);
+        }
+        if let Some(text) = &filter.search {
+            self.push(" AND title LIKE ").value(&containing(text));
+            self.push(" ESCAPE '!'");
+        }
+        self
+    }
+}
+
+/// Runs of placeholders and the query around them, for sqlx: binds every value in order.
+macro_rules! bind_values {
+    ($query:expr, $statement:expr) => {
+        $statement
+            .values
+            .iter()
+            .fold($query, |query, value| match value {
+                $crate::store::list::Value::Text(text) => query.bind(text.as_str()),
+                $crate::store::list::Value::Integer(number) => query.bind(*number),
+            })
+    };
+}
+pub(super) use bind_values;
+
+/// Where in a list to begin reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// After so many entries.
+    Offset(i64),
+    /// At the numbers of this bucket of level 2, after so many entries there.
+    Bucket { bucket: i64, offset: i64 },
+    /// After this place.
+    After(Cursor),
+}
+
+/// The column a list is ordered by, if not by number alone.
+fn column(key: SortKey) -> Option<&'static str> {
+    match key {
+        SortKey::Created => None,
+        SortKey::Likes => Some("like_count"),
+        SortKey::Views => Some("view_count"),
+        SortKey::Comments => Some("comment_count"),
+    }
+}
+
+/// One page of posts and one entry more, which tells whether there is a next page. `columns` names
+/// those of [`super::rows::PostRow`] on the alias `p`.
+pub(super) fn page(
+    columns: &str,
+    filter: &Filter,
+    order: Order,
+    from: From,
+    size: u32,
+) -> Statement {
+    let mut statement = Statement::default();
+    let limit = i64::from(size) + 1;
+    statement
+        .push("SELECT ")
+        .push(columns)
+        .push(" FROM posts p JOIN (");
+    match (from, column(order.key)) {
+        (From::After(cursor), Some(column)) => {
+            after_value(&mut statement, filter, order, column, cursor, limit);
+        }
+        (from, _) => range(&mut statement, filter, order, from, limit),
+    }
+    statement.push(") page ON page.id = p.id");
+    ordered(&mut statement, "p.", order);
+    statement
+}
+
+/// A range of index entries.
+fn range(statement: &mut Statement, filter: &Filter, order: Order, from: From, limit: i64) {
+    statement.push("SELECT id FROM posts").conditions(filter);
+    let offset = match from {
+        From::Offset(offset) => offset,
+        From::Bucket { bucket, offset } => {
+            match order.direction {
+                Direction::Descending => {
+                    statement.push(" AND No < ").integer((bucket + 1) * LEVEL_2)
+                }
+                Direction::Ascending => statement.push(" AND No >= ").integer(bucket * LEVEL_2),
+            };
+            offset
+        }
+        From::After(cursor) => {
+            let beyond = beyond(order.direction);
+            statement
+                .push(" AND No ")
+                .push(beyond)
+                .integer(cursor.number);
+            0
+        }
+    };
+    ordered(statement, "", order);
+    statement.push(" LIMIT ").integer(limit);
+    if offset > 0 {
+        statement.push(" OFFSET ").integer(offset);
+    }
+}
+
+/// The entries after a value and number: those of the same value, then those beyond it. Written as
+/// two ranges, because neither database walks an index for `(a, b) < (x, y)`.
+fn after_value(
+    statement: &mut Statement,
+    filter: &Filter,
+    order: Order,
+    column: &str,
+    cursor: Cursor,
+    limit: i64,
+) {
+    let beyond = beyond(order.direction);
+    statement.push("SELECT id FROM (");
+    for part in ["= ", beyond] {
+        if part == beyond {
+            statement.push(" UNION ALL ");
+        }
+        statement
+            .push("SELECT * FROM (SELECT id, No, ")
+            .push(column)
+            .push(" FROM posts")
+            .conditions(filter);
+        statement
+            .push(" AND ")
+            .push(column)
+            .push(" ")
+            .push(part)
+            .integer(cursor.value);
+        if part != beyond {
+            statement
+                .push(" AND No ")
+                .push(beyond)
+                .integer(cursor.number);
+        }
+        ordered(statement, "", order);
+        statement.push(" LIMIT ").integer(limit);
+        statement.push(if part == beyond {
+            ") beyond"
+        } else {
+            ") equal"
+        });
+    }
+    statement.push(") either");
+    ordered(statement, "", order);
+    statement.push(" LIMIT ").integer(limit);
+}
+
+/// What comes later in this direction.
+fn beyond(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Descending => "< ",
+        Direction::Ascending => "> ",
+    }
+}
+
+fn ordered(statement: &mut Statement, alias: &str, order: Order) {
+    let direction = match order.direction {
+        Direction::Descending => " DESC",
+        Direction::Ascending => " ASC",
+    };
+    statement.push(" ORDER BY ");
+    if let Some(column) = column(order.key) {
+        statement
+            .push(alias)
+            .push(column)
+            .push(direction)
+            .push(", ");
+    }
+    statement.push(alias).push("No").push(direction);
+}
+
+/// Counts matching posts; with a search at most one more than can be told exactly.
+pub(super) fn count(filter: &Filter) -> Statement {
+    let mut statement = Statement::default();
+    if filter.search.is_none() {
+        statement
+            .push("SELECT COUNT(*) FROM posts")
+            .conditions(filter);
+        return statement;
+    }
+    statement
+        .push("SELECT COUNT(*) FROM (SELECT 1 FROM posts")
+        .conditions(filter);
+    statement
+        .push(" LIMIT ")
+        .integer(SEARCH_COUNT_LIMIT + 1)
+        .push(") matches");
+    statement
+}
+
+/// The counter row that already knows how many posts match, if there is one.
+pub(super) fn counted_scope(filter: &Filter) -> Option<&str> {
+    match filter {
+        Filter {
+            user_id: None,
+            search: None,
+            category_id,
+        } => Some(category_id.as_deref().unwrap_or(WHOLE_BOARD)),
+        _ => None,
+    }
+}
+
+/// The scope whose counter rows lead to the page, if the way there is long and they do.
+pub(super) fn guided_scope(filter: &Filter, order: Order, request: PageRequest) -> Option<&str> {
+    (order.key == SortKey::Created && request.offset() > SHORT_OFFSET)
+        .then(|| counted_scope(filter))
+        .flatten()
+}
+
+/// Where to begin without counter rows.
+pub(super) fn plain_start(request: PageRequest) -> From {
+    match request.start {
+        Start::Page(_) => From::Offset(request.offset()),
+        Start::After(cursor) => From::After(cursor),
+    }
+}
+
+/// The page made of these rows (one more than its size, if there is a next page) and the number
+/// counted.
+pub(super) fn assemble(
+    mut items: Vec<Post>,
+    filter: &Filter,
+    order: Order,
+    request: PageRequest,
+    counted: i64,
+) -> Page<Post> {
+    let size = usize::try_from(request.size).unwrap_or(usize::MAX);
+    let is_more = items.len() > size;
+    items.truncate(size);
+    let next = items
+        .last()
+        .filter(|_| is_more)
+        .map(|post| Cursor::after(post, order));
+    let total_is_lower_bound = filter.search.is_some() && counted > SEARCH_COUNT_LIMIT;
+    let total = if total_is_lower_bound {
+        SEARCH_COUNT_LIMIT
+    } else {
+        counted
+    };
+    Page {
+        items,
+        request,
+        total: total.max(0).unsigned_abs(),
+        total_is_lower_bound,
+        next,
+    }
+}
+
+/// The `LIKE` pattern for "contains this text", its wildcards taken literally (with `ESCAPE '!'`,
+/// which unlike a backslash means the same in every SQL mode).
+fn containing(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(category: Option<&str>, user: Option<&str>, search: Option<&str>) -> Filter {
+        Filter {
+            category_id: category.map(str::to_owned),
+            user_id: user.map(str::to_owned),
+            search: search.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn wildcards_in_a_search_are_literal() {
+        assert_eq!(containing(r"50%_!\"), r"%50!%!_!!\%");
+    }
+
+    #[test]
+    fn lists_without_search_or_author_have_a_counter_row() {
+        assert_eq!(counted_scope(&filter(None, None, None)), Some(""));
+        assert_eq!(counted_scope(&filter(Some("c"), None, None)), Some("c"));
+        assert_eq!(counted_scope(&filter(Some("c"), Some("u"), None)), None);
+        assert_eq!(counted_scope(&filter(None, None, Some("q"))), None);
+    }
+
+    #[test]
+    fn a_value_never_becomes_part_of_the_text() {
+        let filter = filter(None, None, Some("'; DROP TABLE posts; --"));
+        let statement = page("p.id", &filter, Order::LATEST, From::Offset(0), 10);
+        assert!(!statement.text.contains("DROP") && !count(&filter).text.contains("DROP"));
+        let placeholders = statement.text.matches('?').count();
+        assert_eq!(placeholders, statement.values.len());
+    }
+
+    #[test]
+    fn a_cursor_of_a_counter_reads_two_ranges_and_no_offset() {
+        let cursor = Cursor {
+            order: Order::POPULAR,
+            value: 7,
+            number: 70,
+        };
+        let none = filter(None, None, None);
+        let statement = page("p.id", &none, Order::POPULAR, From::After(cursor), 2);
+        assert_eq!(
+            statement.text,
+            "SELECT p.id FROM posts p JOIN (SELECT id FROM (\
+             SELECT * FROM (SELECT id, No, like_count FROM posts WHERE status = 'visible' \
+             AND like_count = ? AND No < ? ORDER BY like_count DESC, No DESC LIMIT ?) equal \
+             UNION ALL \
+             SELECT * FROM (SELECT id, No, like_count FROM posts WHERE status = 'visible' \
+             AND like_count < ? ORDER BY like_count DESC, No DESC LIMIT ?) beyond) either \
+             ORDER BY like_count DESC, No DESC LIMIT ?) page ON page.id = p.id \
+             ORDER BY p.like_count DESC, p.No DESC"
+        );
+        let values = [7, 70, 3, 7, 3, 3].map(Value::Integer);
+        assert_eq!(statement.values, values);
+    }
+}

@@ -1,0 +1,134 @@
+//! Idempotency keys in MySQL.
+
+use super::{MySqlStore, is_duplicate};
+use crate::{
+    board::{Created, IdempotencyKey, KstTime, NewPost, REMEMBERED_HOURS},
+    store::{
+        StoreError, UpkeepStore, errors,
+        posts::{CreatedRow, Remembered, judge},
+    },
+};
+use async_trait::async_trait;
+use sqlx::MySqlConnection;
+
+/// Rows deleted by one statement.
+const PURGE: u32 = 1_000;
+
+/// What became of the attempt to take a key.
+pub(super) enum Claim {
+    Ours,
+    Taken,
+    /// By a transaction that is not committed yet.
+    Locked,
+}
+
+/// The next transaction locks rows alone and no gaps between them: two requests with different keys
+/// must not wait for each other.
+pub(super) async fn read_committed(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Takes a key for a post of its author.
+pub(super) async fn claim(
+    transaction: &mut MySqlConnection,
+    post: &NewPost,
+    key: &IdempotencyKey,
+) -> Result<Claim, sqlx::Error> {
+    let locked = sqlx::query(
+        "SELECT 1 FROM idempotency_keys WHERE user_id = ? AND key_hash = ? FOR UPDATE NOWAIT",
+    )
+    .bind(post.author.id())
+    .bind(&key.key[..])
+    .fetch_optional(&mut *transaction)
+    .await;
+    match locked {
+        Err(error) if errors::is_locked_by_another(&error) => return Ok(Claim::Locked),
+        result => result?,
+    };
+    let oldest = post.created_at.hours_before(REMEMBERED_HOURS);
+    sqlx::query(
+        "DELETE FROM idempotency_keys WHERE user_id = ? AND key_hash = ? AND created_at < ?",
+    )
+    .bind(post.author.id())
+    .bind(&key.key[..])
+    .bind(oldest.to_string())
+    .execute(&mut *transaction)
+    .await?;
+    let inserted = sqlx::query(
+        "INSERT INTO idempotency_keys (user_id, key_hash, request_hash, post_id, created_at) \
+         VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(post.author.id())
+    .bind(&key.key[..])
+    .bind(&key.request[..])
+    .bind(post.id.as_str())
+    .bind(post.created_at.to_string())
+    .execute(transaction)
+    .await;
+    match inserted {
+        Ok(_) => Ok(Claim::Ours),
+        Err(error) if is_duplicate(&error) => Ok(Claim::Taken),
+        Err(error) => Err(error),
+    }
+}
+
+impl MySqlStore {
+    /// What this user's key was used for, if it was.
+    pub(super) async fn remembered(
+        &self,
+        post: &NewPost,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Created>, StoreError> {
+        attempt!(self.reading(), |connection| find(connection, post, key))
+    }
+}
+
+async fn find(
+    connection: &mut MySqlConnection,
+    post: &NewPost,
+    key: &IdempotencyKey,
+) -> Result<Option<Created>, sqlx::Error> {
+    let remembered: Option<Remembered> = sqlx::query_as(
+        "SELECT request_hash, CAST(post_id AS CHAR) AS post_id, \
+         CAST(created_at < ? AS SIGNED) AS is_stale \
+         FROM idempotency_keys WHERE user_id = ? AND key_hash = ?",
+    )
+    .bind(post.created_at.hours_before(REMEMBERED_HOURS).to_string())
+    .bind(post.author.id())
+    .bind(&key.key[..])
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(remembered) = remembered.filter(|row| row.is_stale == 0) else {
+        return Ok(None);
+    };
+    let stored: CreatedRow = sqlx::query_as(
+        "SELECT id, title, content, category, username, user_id, \
+         DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s') AS created_at FROM posts WHERE id = ?",
+    )
+    .bind(&remembered.post_id)
+    .fetch_one(connection)
+    .await?;
+    Ok(Some(judge(&remembered, key, stored.try_into()?)))
+}
+
+#[async_trait]
+impl UpkeepStore for MySqlStore {
+    async fn purge_idempotency_keys(&self, before: KstTime) -> Result<u64, StoreError> {
+        let mut purged = 0;
+        loop {
+            let result = attempt!(self.writing(), |connection| {
+                sqlx::query("DELETE FROM idempotency_keys WHERE created_at < ? LIMIT ?")
+                    .bind(before.to_string())
+                    .bind(PURGE)
+                    .execute(connection)
+            })?;
+            purged += result.rows_affected();
+            if result.rows_affected() < u64::from(PURGE) {
+                return Ok(purged);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Views in MySQL.
+
+use super::MySqlStore;
+use crate::{
+    board::{PostId, View},
+    store::{StoreError, ViewStore, views::pieces},
+};
+use async_trait::async_trait;
+use jiff::civil::Date;
+use sqlx::{Connection, MySqlConnection};
+use std::collections::{BTreeMap, HashSet};
+
+/// Rows deleted by one statement.
+const PURGE: u32 = 1_000;
+
+#[async_trait]
+impl ViewStore for MySqlStore {
+    async fn record_views(&self, views: &[View]) -> Result<(), StoreError> {
+        while !attempt!(self.writing(), |connection| record(connection, views))? {}
+        Ok(())
+    }
+
+    async fn purge_views(&self, before: Date) -> Result<u64, StoreError> {
+        let mut purged = 0;
+        loop {
+            let result = attempt!(self.writing(), |connection| {
+                sqlx::query("DELETE FROM post_views WHERE day < ? LIMIT ?")
+                    .bind(before.to_string())
+                    .bind(PURGE)
+                    .execute(connection)
+            })?;
+            purged += result.rows_affected();
+            if result.rows_affected() < u64::from(PURGE) {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+/// Stores those views that are not stored yet and counts exactly them. False if another process
+/// stored one of them at the same moment: the next attempt sees it.
+async fn record(connection: &mut MySqlConnection, views: &[View]) -> Result<bool, sqlx::Error> {
+    let known = known(connection, views).await?;
+    let new: Vec<&View> = views
+        .iter()
+        .filter(|view| {
+            !known.contains(&(view.post.as_str().as_bytes().to_vec(), view.viewer.to_vec()))
+        })
+        .collect();
+    if new.is_empty() {
+        return Ok(true);
+    }
+    let mut transaction = connection.begin().await?;
+    if insert(&mut transaction, &new).await? < new.len() as u64 {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    count(&mut transaction, &new).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Which of these are stored: post and viewer. (A viewer's hash is another one each day.)
+async fn known(
+    connection: &mut MySqlConnection,
+    views: &[View],
+) -> Result<HashSet<(Vec<u8>, Vec<u8>)>, sqlx::Error> {
+    let mut known = HashSet::new();
+    for piece in pieces(views) {
+        // Alternatives of equalities, which both servers turn into index look-ups.
+        let text = format!(
+            "SELECT CAST(post_id AS BINARY), viewer FROM post_views WHERE {}",
+            list(
+                piece.len(),
+                "(day = ? AND post_id = ? AND viewer = ?)",
+                " OR "
+            )
+        );
+        let mut query = sqlx::query_as(&text);
+        for view in piece {
+            query = query
+                .bind(view.day.to_string())
+                .bind(view.post.as_str())
+                .bind(&view.viewer[..]);
+        }
+        known.extend(query.fetch_all(&mut *connection).await?);
+    }
+    Ok(known)
+}
+
+/// Inserts views in their order, which is every writer's, and tells how many were new.
+async fn insert(transaction: &mut MySqlConnection, views: &[&View]) -> Result<u64, sqlx::Error> {
+    let mut inserted = 0;
+    for piece in pieces(views) {
+        let text = format!(
+            "INSERT IGNORE INTO post_views (day, post_id, viewer) VALUES {}",
+            list(piece.len(), "(?, ?, ?)", ", ")
+        );
+        let mut query = sqlx::query(&text);
+        for view in piece {
+            query = query
+                .bind(view.day.to_string())
+                .bind(view.post.as_str())
+                .bind(&view.viewer[..]);
+        }
+        inserted += query.execute(&mut *transaction).await?.rows_affected();
+    }
+    Ok(inserted)
+}
+
+/// Adds the views to the posts' counters, in the order of ids.
+async fn count(transaction: &mut MySqlConnection, views: &[&View]) -> Result<(), sqlx::Error> {
+    let mut counts: BTreeMap<&PostId, i64> = BTreeMap::new();
+    for view in views {
+        *counts.entry(&view.post).or_default() += 1;
+    }
+    let counts: Vec<_> = counts.into_iter().collect();
+    for piece in pieces(&counts) {
+        let text = format!(
+            "UPDATE posts SET view_count = COALESCE(view_count, 0) + CASE id {} ELSE 0 END \
+             WHERE id IN ({})",
+            list(piece.len(), "WHEN ? THEN ?", " "),
+            list(piece.len(), "?", ", ")
+        );
+        let mut query = sqlx::query(&text);
+        for (post, count) in piece {
+            query = query.bind(post.as_str()).bind(*count);
+        }
+        for (post, _) in piece {
+            query = query.bind(post.as_str());
+        }
+        query.execute(&mut *transaction).await?;
+    }
+    Ok(())
+}
+
+fn list(length: usize, item: &str, separator: &str) -> String {
+    vec![item; length].join(separator)
+}

@@ -1,0 +1,149 @@
+//! Views: counted in batches, beside the requests that cause them.
+//!
+//! A read puts its view into a bounded queue and goes on. One writer takes whatever has gathered
+//! and stores it in one transaction; while that runs the next batch gathers. A view is stored with
+//! its viewer's hash and day, so that a repeated batch, or another process, counts nobody twice.
+
+use super::{Store, StoreError};
+use crate::board::View;
+use async_trait::async_trait;
+use jiff::civil::Date;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    time::{Instant, sleep, sleep_until},
+};
+
+/// Views that wait to be counted, at most; more are not counted.
+const QUEUE: usize = 50_000;
+/// Views counted in one transaction, at most.
+const BATCH: usize = 1_000;
+/// Two batches begin no closer together: a lone view does not wait, a stream of them gathers.
+const PACE: Duration = Duration::from_millis(50);
+/// How long to wait after a failure before the batch is tried again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Views in the database.
+#[async_trait]
+pub trait ViewStore {
+    /// Counts those of these views (at most a thousand, all different, sorted) that are not counted
+    /// yet; repeating it changes nothing.
+    async fn record_views(&self, views: &[View]) -> Result<(), StoreError>;
+
+    /// Forgets who viewed before this day; tells how many views that were.
+    async fn purge_views(&self, before: Date) -> Result<u64, StoreError>;
+}
+
+/// The queue's entrance.
+#[derive(Clone)]
+pub struct Views(Arc<Entrance>);
+
+struct Entrance {
+    queue: Sender<View>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Views {
+    /// A queue and its writer, which [`ViewWriter::run`] sets to work.
+    pub fn new(store: Arc<dyn Store>) -> (Self, ViewWriter) {
+        let (queue, views) = mpsc::channel(QUEUE);
+        let waiting = Arc::<AtomicUsize>::default();
+        let writer = ViewWriter {
+            views,
+            store,
+            waiting: Arc::clone(&waiting),
+        };
+        (Self(Arc::new(Entrance { queue, waiting })), writer)
+    }
+
+    /// Has a view counted soon; never waits. A full queue loses it, which is counted too.
+    pub fn record(&self, view: View) {
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.0.queue.try_send(view).is_err() {
+            self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+            metrics::counter!("views_lost_total").increment(1);
+        }
+    }
+
+    /// Views that are not stored yet.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Views {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Views")
+            .field("waiting", &self.waiting())
+            .finish()
+    }
+}
+
+/// The queue's exit.
+pub struct ViewWriter {
+    views: Receiver<View>,
+    store: Arc<dyn Store>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl ViewWriter {
+    /// Stores views until every [`Views`] is gone and the queue is empty. What a database that is
+    /// away does not take stays in the queue.
+    pub async fn run(mut self) {
+        let mut batch = Vec::new();
+        while self.views.recv_many(&mut batch, BATCH).await > 0 {
+            let (begun, count) = (Instant::now(), batch.len());
+            batch.sort_unstable();
+            batch.dedup();
+            while let Err(error) = self.store.record_views(&batch).await {
+                tracing::warn!(%error, views = batch.len(), "cannot count views, trying again");
+                sleep(PATIENCE).await;
+            }
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            metrics::counter!("views_recorded_total").increment(batch.len() as u64);
+            batch.clear();
+            if !self.views.is_closed() {
+                sleep_until(begun + PACE).await;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ViewWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ViewWriter").finish_non_exhaustive()
+    }
+}
+
+/// Splits into pieces of few different lengths, so that statements with that many placeholders are
+/// prepared once each.
+pub(super) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+    const LENGTHS: [usize; 4] = [64, 16, 4, 1];
+    std::iter::from_fn(move || {
+        let length = LENGTHS.into_iter().find(|length| *length <= items.len())?;
+        let (piece, rest) = items.split_at(length);
+        items = rest;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_have_few_lengths_and_lose_nothing() {
+        let items: Vec<_> = (0..150).collect();
+        let lengths: Vec<_> = pieces(&items).map(<[_]>::len).collect();
+        assert_eq!(lengths, [64, 64, 16, 4, 1, 1]);
+        assert_eq!(pieces(&items).flatten().copied().collect::<Vec<_>>(), items);
+        assert_eq!(pieces::<u8>(&[]).count(), 0);
+    }
+}
