@@ -160,7 +160,9 @@ impl Comments {
 impl fmt::Debug for Comments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.refresher.as_ref().map(|r| r.source.url().as_str());
-        f.debug_struct("Comments").field("url", &url).finish()
+        f.debug_struct("Comments")
+            .field("url", &url)
+            .finish_non_exhaustive()
     }
 }
 

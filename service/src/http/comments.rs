@@ -21,7 +21,7 @@ pub fn router() -> OpenApiRouter<App> {
 
 /// A count just refreshed.
 #[derive(Debug, Serialize, ToSchema)]
-struct CommentCount {
+struct RefreshedCount {
     /// As the comment service told.
     #[schema(example = 3, minimum = 0)]
     comment_count: u32,
@@ -44,7 +44,7 @@ struct CommentCount {
     params(("id" = String, Path, description = "32 hexadecimal digits",
         example = "5c1e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")),
     responses(
-        (status = OK, body = Envelope<CommentCount>),
+        (status = OK, body = Envelope<RefreshedCount>),
         (status = BAD_REQUEST, body = ErrorEnvelope,
             description = "The id is `null` or `undefined`"),
         (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
@@ -57,9 +57,9 @@ struct CommentCount {
 async fn update_comment_count(
     State(comments): State<Comments>,
     id: PostId,
-) -> Result<Envelope<CommentCount>, ApiError> {
+) -> Result<Envelope<RefreshedCount>, ApiError> {
     let comment_count = comments.refresh(&id).await?;
-    Ok(Envelope::ok(CommentCount {
+    Ok(Envelope::ok(RefreshedCount {
         comment_count,
         message: "댓글 수가 업데이트되었습니다",
         post_id: id.to_string(),

@@ -8,6 +8,7 @@ use crate::kit::{
     tokens,
     wait::until,
 };
+use nix::sys::signal::Signal;
 use post_service::{
     board::PostId,
     comments::{Comments, Pace, RefreshError},
@@ -179,7 +180,7 @@ async fn reads_never_wait_for_a_hung_service_and_counts_converge_once_it_answers
     let source = CommentService::start().await;
     source.behave(Mode::Hung);
     let ids = publish(&service, 5).await;
-    ids.iter().for_each(|id| source.set(id, 2));
+    source.set_all(&ids, 2);
     let refreshing = Refreshing::start(&service, &source, QUICK).await;
     refreshing.read(&service).await;
     until("it is asked", async || !source.asked().is_empty()).await;
@@ -278,7 +279,7 @@ on_every_database! {
     async fn the_sweep_stays_where_a_dead_service_stopped_it_and_resumes_there(service) {
         let source = CommentService::start().await;
         let ids = publish(service, 75).await;
-        ids.iter().for_each(|id| source.set(id, 1));
+        source.set_all(&ids, 1);
         adopt(service).await;
         source.behave(Mode::GoodFor(40));
         let first = Refreshing::start(service, &source, QUICK).await;
@@ -310,7 +311,7 @@ async fn a_post_the_service_refuses_for_ever_does_not_hold_the_sweep_up() {
     let service = Service::on(Database::sqlite()).await;
     let source = CommentService::start().await;
     let ids = publish(&service, 5).await;
-    ids.iter().for_each(|id| source.set(id, 1));
+    source.set_all(&ids, 1);
     source.behave(Mode::Without(ids[2].clone()));
     adopt(&service).await;
     let refreshing = Refreshing::start(&service, &source, QUICK).await;
@@ -332,7 +333,7 @@ async fn the_sweep_begins_when_the_adoption_has_finished_on_mysql() {
     let service = Service::on(database).await;
     let source = CommentService::start().await;
     let ids = publish(&service, 3).await;
-    ids.iter().for_each(|id| source.set(id, 1));
+    source.set_all(&ids, 1);
     adopt(&service).await;
     service
         .execute("UPDATE adoption SET finished_at = NULL")
@@ -384,11 +385,11 @@ async fn a_count_is_asked_for_again_by_anybody_and_never_taken_from_the_caller()
     });
     let expected = json!({"data": data, "message": "Success", "success": true});
     assert_eq!(answer.json, expected);
-    let bare = served
+    let bodiless = served
         .client
         .post(format!("{base}/{id}/update-comment-count"))
         .header("Content-Type", "application/json");
-    assert_eq!(Answer::of(bare).await.json, expected);
+    assert_eq!(Answer::of(bodiless).await.json, expected);
 
     let asked = source.asked().len();
     for missing in ["nope", "0123456789abcdef0123456789abcdef"] {
@@ -421,4 +422,33 @@ async fn without_a_comment_service_a_count_cannot_be_asked_for() {
     assert!(answer.message().contains("설정"), "{}", answer.text);
     let answer = Answer::of(service.request(Method::POST, &path("nope"))).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_hung_comment_service_does_not_keep_the_process_from_ending() {
+    let database = Database::sqlite();
+    let url = database.url_text();
+    let source = CommentService::start().await;
+    source.behave(Mode::Hung);
+    let settings = [
+        ("DATABASE_URL", url.as_str()),
+        ("COMMENT_SERVICE_URL", &source.url),
+    ];
+    let mut served = Served::start(&settings).await;
+    let (_, token) = served.development_token().await;
+    let posts = format!("http://{}/api/v1/posts", served.api);
+    let draft = json!({"title": "t", "content": "c", "category": "k"});
+    let created = served.client.post(&posts).bearer_auth(token).json(&draft);
+    assert_eq!(Answer::of(created).await.status, StatusCode::CREATED);
+    served.signal(Signal::SIGTERM);
+    assert_eq!(served.exit_code().await, Some(0));
+
+    let begin_sweep = "UPDATE comment_sweep SET before_no = NULL";
+    database.execute(begin_sweep).await;
+    let mut served = Served::start(&settings).await;
+    until("it is asked", async || !source.asked().is_empty()).await;
+    let begun = Instant::now();
+    served.signal(Signal::SIGTERM);
+    assert_eq!(served.exit_code().await, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2));
 }

@@ -1,7 +1,7 @@
 //! Tokens, with keys fetched from a real endpoint.
 
 use crate::kit::{
-    Answer, Service,
+    Answer, Service, client,
     cognito::{Pool, REGION},
     database::Database,
     forge::base64url,
@@ -162,8 +162,10 @@ async fn the_author_is_the_tokens_user_whatever_the_body_says() {
     assert_eq!(read.json["data"]["user_id"], ALICE);
 }
 
-/// Lets the time between two fetches pass.
-async fn pass_interval() {
+/// Lets the time between two fetches pass. The service closes connections that were idle for so
+/// long: the client begins new ones.
+async fn pass_interval(service: &mut Service) {
+    service.client = client();
     tokio::time::pause();
     tokio::time::advance(MIN_FETCH_INTERVAL).await;
     tokio::time::resume();
@@ -197,7 +199,7 @@ async fn a_flood_of_unknown_keys_is_no_flood_at_the_endpoint() {
 async fn a_key_that_is_withdrawn_verifies_nothing_any_more() {
     let endpoint = Endpoint::default();
     endpoint.publish(&[&KEY]);
-    let service = Service::with_keys(Keys::Cached(endpoint.cache().await)).await;
+    let mut service = Service::with_keys(Keys::Cached(endpoint.cache().await)).await;
     let next = SigningKey::generate("next").unwrap();
     let new_token = next.sign(&id_claims(ALICE, "alice")).unwrap();
     let old_token = tokens::alice();
@@ -206,7 +208,7 @@ async fn a_key_that_is_withdrawn_verifies_nothing_any_more() {
         StatusCode::CREATED
     );
     endpoint.publish(&[&next]);
-    pass_interval().await;
+    pass_interval(&mut service).await;
     assert_eq!(
         create(&service, &new_token).await.status,
         StatusCode::CREATED
@@ -217,22 +219,22 @@ async fn a_key_that_is_withdrawn_verifies_nothing_any_more() {
 
 #[tokio::test]
 async fn keys_serve_on_whatever_the_endpoint_does() {
-    use key_endpoint::Answer as Keys_;
+    use key_endpoint::Answer as Told;
     let endpoint = Endpoint::default();
     endpoint.publish(&[&KEY]);
-    let service = Service::with_keys(Keys::Cached(endpoint.cache().await)).await;
+    let mut service = Service::with_keys(Keys::Cached(endpoint.cache().await)).await;
     let good = tokens::alice();
     assert_eq!(create(&service, &good).await.status, StatusCode::CREATED);
     let stranger = SigningKey::generate("stranger").unwrap();
     let bad = stranger.sign(&id_claims(ALICE, "alice")).unwrap();
     let set = json!({"keys": [stranger.public_jwk().unwrap()]});
     let huge = format!("{}{set}", " ".repeat(300_000));
-    let text = |text: &str| Keys_::Text(text.to_owned());
+    let text = |text: &str| Told::Text(text.to_owned());
     for (what, answer) in [
-        ("500", Keys_::Status(500)),
-        ("an empty answer", Keys_::Status(204)),
-        ("a redirect", Keys_::Redirect(set)),
-        ("too much", Keys_::Text(huge)),
+        ("500", Told::Status(500)),
+        ("an empty answer", Told::Status(204)),
+        ("a redirect", Told::Redirect(set)),
+        ("too much", Told::Text(huge)),
         ("a page", text("<html>")),
         ("no keys", text(r#"{"keys": []}"#)),
         ("no list", text(r#"{"keys": {}}"#)),
@@ -240,11 +242,11 @@ async fn keys_serve_on_whatever_the_endpoint_does() {
             "unusable keys",
             text(r#"{"keys": [{"kty": "oct", "kid": "test-key", "k": "AA"}]}"#),
         ),
-        ("an answer that never ends", Keys_::Stuck),
-        ("no answer", Keys_::Hung),
+        ("an answer that never ends", Told::Stuck),
+        ("no answer", Told::Hung),
     ] {
         endpoint.answer(answer);
-        pass_interval().await;
+        pass_interval(&mut service).await;
         let fetches = endpoint.fetches();
         // Whoever holds a known key does not wait for the fetch that a stranger set off.
         let refused = create(&service, &bad);
@@ -260,7 +262,7 @@ async fn keys_serve_on_whatever_the_endpoint_does() {
         assert_eq!(endpoint.fetches(), fetches + 1, "{what}");
     }
     endpoint.shut_down();
-    pass_interval().await;
+    pass_interval(&mut service).await;
     assert_eq!(
         create(&service, &bad).await.status,
         StatusCode::UNAUTHORIZED

@@ -84,6 +84,12 @@ impl Endpoint {
 
     /// A cache that fetches from here.
     pub async fn cache(&self) -> Arc<KeyCache> {
+        let url = self.start().await.parse().unwrap();
+        Arc::new(KeyCache::new(url).unwrap())
+    }
+
+    /// Begins to serve and tells where.
+    pub async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let elsewhere =
@@ -99,7 +105,7 @@ impl Endpoint {
             .with_state(self.clone());
         let serving = async move { axum::serve(listener, router).await };
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(serving));
-        Arc::new(KeyCache::new(url.parse().unwrap()).unwrap())
+        url
     }
 }
 
