@@ -24,6 +24,7 @@ mod idempotency;
 mod likes;
 mod limits;
 mod lists;
+mod media;
 mod migrations;
 mod observability;
 mod outage;

@@ -9,7 +9,7 @@ use reqwest::{
     Method,
     multipart::{Form, Part},
 };
-use std::{io::Cursor, io::Write, net::SocketAddr, time::Duration};
+use std::{io::Cursor, net::SocketAddr, time::Duration};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -95,14 +95,7 @@ const BUCKET: &str = "post-service-tests";
 impl Bucket {
     /// A prefix nobody else uses; without an S3, a line on standard error.
     pub async fn open() -> Option<Self> {
-        let Ok(endpoint) = std::env::var("TEST_S3_ENDPOINT") else {
-            // Not eprintln!, which the test harness would swallow.
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            let line = format!("skipped: {test}: TEST_S3_ENDPOINT names no S3\n");
-            let mut stderr = std::io::stderr();
-            stderr.write_all(line.as_bytes()).expect("standard error");
-            return None;
-        };
+        let endpoint = super::variable("TEST_S3_ENDPOINT")?;
         let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
         let config = Config { prefix, ..config() };
         let bucket = Self { endpoint, config };
@@ -129,11 +122,6 @@ impl Bucket {
             .with_allow_http(true)
             .with_access_key_id(variable("TEST_S3_ACCESS_KEY"))
             .with_secret_access_key(variable("TEST_S3_SECRET_KEY"))
-    }
-
-    /// The service's way to it.
-    pub fn backend(&self) -> Backend {
-        Backend::s3(self.builder(&self.endpoint)).expect("a backend")
     }
 
     /// The service's way to it, over this wire.
@@ -192,15 +180,13 @@ impl Drop for Bucket {
 pub enum Mode {
     /// Carries it.
     Open,
-    /// Carries it, but nothing for this long after a connection or a change.
-    Slow(Duration),
     /// Takes it and carries nothing.
     Hung,
     /// Ends every connection.
     Cut,
 }
 
-/// A way to a server that can be slow, hang or be cut.
+/// A way to a server that can hang or be cut.
 pub struct Wire {
     pub address: SocketAddr,
     mode: watch::Sender<Mode>,
@@ -233,10 +219,8 @@ async fn carry(mut client: TcpStream, server: String, mut seen: watch::Receiver<
     loop {
         let mode = *seen.borrow_and_update();
         let carrying = async {
-            match mode {
-                Mode::Hung => return std::future::pending().await,
-                Mode::Slow(time) => tokio::time::sleep(time).await,
-                Mode::Open | Mode::Cut => {}
+            if mode == Mode::Hung {
+                return std::future::pending().await;
             }
             let _ = copy_bidirectional(&mut client, &mut server).await;
         };
