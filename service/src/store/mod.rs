@@ -11,7 +11,7 @@ mod sql;
 mod sqlite;
 mod url;
 
-pub use migrate::{MigrateError, Migrated};
+pub use migrate::{Finished, MigrateError, Migrated, Say};
 pub use mysql::MySqlStore;
 pub use sqlite::SqliteStore;
 pub use url::{DatabaseUrl, DatabaseUrlError};
@@ -137,8 +137,22 @@ pub async fn open(url: &DatabaseUrl, pool_size: u32) -> Result<Arc<dyn Store>, M
 
 /// Applies the missing migrations to the database a URL names and tells which they were.
 pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrateError> {
+    migrate_aloud(url, |_| ()).await
+}
+
+/// The same, with a line of progress for whatever takes longer than two seconds.
+pub async fn migrate_aloud(url: &DatabaseUrl, say: Say) -> Result<Migrated, MigrateError> {
     match url {
-        DatabaseUrl::MySql(options) => migrate::mysql(options).await,
+        DatabaseUrl::MySql(options) => migrate::mysql(options, say).await,
         DatabaseUrl::Sqlite(file) => migrate::sqlite(file).await,
+    }
+}
+
+/// Makes every counter exact and ends the adoption of an older service's tables, which must have
+/// ended; services of this kind may run. Repeated, it repairs what has drifted.
+pub async fn finish(url: &DatabaseUrl, say: Say) -> Result<Finished, MigrateError> {
+    match url {
+        DatabaseUrl::MySql(options) => migrate::finish_mysql(options, say).await,
+        DatabaseUrl::Sqlite(file) => migrate::finish_sqlite(file, say).await,
     }
 }

@@ -38,14 +38,17 @@ impl TryFrom<PostRow> for Post {
             like_count: row.like_count,
             comment_count: row.comment_count,
             version: row.version,
-            media_files: match row.media_files {
-                Some(json) => serde_json::from_str(&json).map_err(unreadable("media_files"))?,
-                None => Vec::new(),
-            },
+            media_files: media_list(row.media_files.as_deref()),
             created_at: row.created_at.parse().map_err(unreadable("created_at"))?,
             updated_at: row.updated_at.parse().map_err(unreadable("updated_at"))?,
         })
     }
+}
+
+/// The list in this JSON. An adopted row may hold anything else (`null` above all), which is no media.
+fn media_list(json: Option<&str>) -> Vec<serde_json::Value> {
+    json.and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default()
 }
 
 /// A row of the category columns in [`super::sql`].
