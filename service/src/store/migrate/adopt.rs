@@ -81,13 +81,27 @@ const EXPECTED: [Expected; 3] = [
     },
 ];
 
-/// What mends a wrong character set. Foreign keys between the tables forbid it one table at a time
-/// unless their checks are off.
-const CONVERT: &str = "SET foreign_key_checks = 0; \
-    ALTER TABLE categories CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci; \
-    ALTER TABLE posts CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci; \
-    ALTER TABLE likes CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci; \
-    SET foreign_key_checks = 1";
+/// What mends a wrong character set. Foreign keys between the tables forbid it (on MariaDB even
+/// while their checks are off), so they are dropped and made again.
+fn conversion(found: &[Table]) -> String {
+    let mut statements = Vec::new();
+    for table in found {
+        for key in &table.foreign_keys {
+            statements.push(format!("ALTER TABLE {} DROP FOREIGN KEY {key}", table.name));
+        }
+    }
+    for expected in &EXPECTED {
+        statements.push(format!(
+            "ALTER TABLE {} CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci",
+            expected.name
+        ));
+    }
+    statements.push(
+        "ALTER TABLE posts ADD FOREIGN KEY (category_id) REFERENCES categories (id)".to_owned(),
+    );
+    statements.push("ALTER TABLE likes ADD FOREIGN KEY (post_id) REFERENCES posts (id)".to_owned());
+    statements.join("; ")
+}
 
 /// A table as it was found.
 #[derive(Debug, Clone)]
@@ -99,6 +113,8 @@ pub(super) struct Table {
     columns: Vec<Column>,
     /// Column lists of unique indexes, e.g. `post_id,user_id`.
     unique: Vec<String>,
+    /// Names of its foreign keys.
+    foreign_keys: Vec<String>,
 }
 
 /// A column as it was found.
@@ -146,6 +162,7 @@ pub(super) async fn found(connection: &mut MySqlConnection) -> sqlx::Result<Vec<
         found.push(Table {
             columns: columns(connection, &name).await?,
             unique: unique(connection, &name).await?,
+            foreign_keys: foreign_keys(connection, &name).await?,
             is_view: kind != "BASE TABLE",
             engine: engine.unwrap_or_default(),
             row_format: row_format.unwrap_or_default(),
@@ -186,6 +203,16 @@ async fn unique(connection: &mut MySqlConnection, table: &str) -> sqlx::Result<V
     .await
 }
 
+async fn foreign_keys(connection: &mut MySqlConnection, table: &str) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT CAST(constraint_name AS CHAR) FROM information_schema.table_constraints \
+         WHERE table_schema = DATABASE() AND table_name = ? AND constraint_type = 'FOREIGN KEY'",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await
+}
+
 /// Whether these tables can be taken over. None at all is a new database.
 pub(super) fn judge(found: &[Table]) -> Result<(), Refusal> {
     if found.is_empty() {
@@ -211,7 +238,10 @@ pub(super) fn judge(found: &[Table]) -> Result<(), Refusal> {
         }
     }
     if let Some(column) = wrong_charset(found) {
-        faults.push(format!("{column}: run `{CONVERT}` (it blocks writers)"));
+        faults.push(format!(
+            "{column}: run `{}` (it blocks writers)",
+            conversion(found)
+        ));
     }
     if faults.is_empty() {
         Ok(())
@@ -345,6 +375,7 @@ mod tests {
             row_format: "Dynamic".into(),
             columns: expected.columns.iter().map(column).collect(),
             unique: expected.unique.iter().map(ToString::to_string).collect(),
+            foreign_keys: Vec::new(),
         };
         EXPECTED.iter().map(table).collect()
     }
@@ -411,7 +442,7 @@ mod tests {
         assert!(reason.contains("`posts` is a view"), "{reason}");
         assert!(reason.contains("no table `likes`"), "{reason}");
         assert!(reason.contains("categories.name has the character set utf8mb3"));
-        assert!(reason.contains(CONVERT));
+        assert!(reason.contains("ALTER TABLE likes CONVERT TO CHARACTER SET utf8mb4"));
     }
 
     #[test]

@@ -135,13 +135,12 @@ async fn connect(options: &MySqlConnectOptions) -> Result<(MySqlConnection, Stri
     lock(&mut connection, &place).await?;
     // A DDL statement that waits for a table makes everybody wait who comes after it: better to step
     // back and try again. Snapshots as `finish` needs them, whatever the server's default is.
-    connection
-        .execute(
-            "SET SESSION lock_wait_timeout = 2, innodb_lock_wait_timeout = 2, \
-             SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        )
-        .await
-        .map_err(fail)?;
+    for setting in [
+        "SET SESSION lock_wait_timeout = 1, SESSION innodb_lock_wait_timeout = 2",
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    ] {
+        connection.execute(setting).await.map_err(fail)?;
+    }
     Ok((connection, place))
 }
 

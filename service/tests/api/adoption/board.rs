@@ -53,10 +53,11 @@ const ROWS: usize = 1_000;
 
 /// A database with an administrator's connection.
 pub struct Board {
+    // Dropped first: an open transaction of its own would keep the database from being removed.
+    admin: MySqlConnection,
     database: Option<Database>,
     server: String,
     name: String,
-    admin: MySqlConnection,
 }
 
 /// A reproducible number below `below`.
@@ -272,7 +273,8 @@ impl Board {
                 "posts without their category",
                 "SELECT COUNT(*) FROM posts p LEFT JOIN categories c ON c.id = p.category_id \
                  WHERE TRIM(p.category) <> '' AND (c.id IS NULL OR \
-                 TRIM(p.category) COLLATE utf8mb4_unicode_520_ci \
+                 REPLACE(TRIM(p.category), '\u{1112}\u{1161}\u{11ab}글', '한글') \
+                     COLLATE utf8mb4_unicode_520_ci \
                      <> c.name COLLATE utf8mb4_unicode_520_ci)",
             ),
             (
