@@ -326,14 +326,13 @@ impl Board {
     }
 }
 
-/// Waits until a statement that changes a table waits for others' transactions, or none does.
+/// Waits until statements wait for a change of a table, which waits itself, or none does.
 pub async fn wait_until(connection: &mut MySqlConnection, is_waiting: bool) {
     let waiting = async {
         loop {
             let count: i64 = sqlx::query_scalar(
                 "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() \
-                 AND state = 'Waiting for table metadata lock' AND info LIKE '%ALTER TABLE%' \
-                 AND info NOT LIKE '%processlist%'",
+                 AND state = 'Waiting for table metadata lock'",
             )
             .fetch_one(&mut *connection)
             .await

@@ -96,17 +96,10 @@ async fn totals_are_counts(service: &Service, board: &mut Board) {
     };
     let visible = "SELECT COUNT(*) FROM posts WHERE status = 'visible'";
     assert_eq!(total("per_page=10").await, board.number(visible).await);
-    let categories = board
-        .rows("SELECT CAST(CONCAT(id, name) AS CHAR) FROM categories ORDER BY id")
-        .await;
-    for category in categories {
-        let (id, name) = category.split_at(32);
+    for id in board.rows("SELECT CAST(id AS CHAR) FROM categories").await {
         let sql = format!("{visible} AND category_id = '{id}'");
-        let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
-        assert_eq!(
-            total(&format!("category={name}")).await,
-            board.number(&sql).await
-        );
+        let counted = board.number(&sql).await;
+        assert_eq!(total(&format!("category_id={id}")).await, counted);
     }
 }
 
