@@ -330,14 +330,14 @@ impl Board {
 pub async fn wait_until(connection: &mut MySqlConnection, is_waiting: bool) {
     let waiting = async {
         loop {
-            let count: i64 = sqlx::query_scalar(
+            let count: sqlx::Result<i64> = sqlx::query_scalar(
                 "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() \
                  AND state = 'Waiting for table metadata lock'",
             )
             .fetch_one(&mut *connection)
-            .await
-            .expect("the connections");
-            if (count > 0) == is_waiting {
+            .await;
+            // MySQL fails (3854) while any statement on the server holds a 4-byte character.
+            if count.is_ok_and(|count| (count > 0) == is_waiting) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
