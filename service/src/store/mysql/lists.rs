@@ -20,7 +20,10 @@ impl ListStore for MySqlStore {
         order: Order,
         page: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
-        let total = attempt!(self.reading(), |connection| total(connection, filter))?;
+        let finished = self.is_finished().await?;
+        let total = attempt!(self.reading(), |connection| total(
+            connection, filter, finished
+        ))?;
         let rows: Vec<PostRow> = attempt!(self.reading(), |connection| async {
             sql::list::<MySql>(post_columns!(), filter, order, page)
                 .build_query_as()
@@ -32,8 +35,13 @@ impl ListStore for MySqlStore {
 }
 
 /// How many visible posts match: from a counter row where there is one.
-async fn total(connection: &mut MySqlConnection, filter: &Filter) -> Result<u64, sqlx::Error> {
-    let total: i64 = match sql::counted_scope(filter) {
+async fn total(
+    connection: &mut MySqlConnection,
+    filter: &Filter,
+    finished: bool,
+) -> Result<u64, sqlx::Error> {
+    let scope = sql::counted_scope(filter).filter(|_| finished);
+    let total: i64 = match scope {
         Some(scope) => sqlx::query_scalar(
             "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
         )

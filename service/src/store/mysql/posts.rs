@@ -1,6 +1,6 @@
 //! Posts in MySQL.
 
-use super::{MySqlStore, is_duplicate, totals};
+use super::{MySqlStore, adoption, is_duplicate, totals};
 use crate::{
     board::{NewPost, Post, PostId},
     store::{PostStore, StoreError, rows::PostRow, sql},
@@ -18,7 +18,13 @@ const FIND_POST: &str = concat!(
 impl PostStore for MySqlStore {
     async fn create_post(&self, post: &NewPost) -> Result<(), StoreError> {
         let category_id = self.category_id(&post.category, post.created_at).await?;
-        let number = attempt!(self.writing(), |connection| next_number(connection))?;
+        let number = if self.is_finished().await? {
+            attempt!(self.writing(), |connection| next_number(connection))?
+        } else {
+            attempt!(self.writing(), |connection| {
+                adoption::number_beside_old_writers(connection)
+            })?
+        };
         for scope in [category_id.as_str(), sql::WHOLE_BOARD] {
             self.ensure_totals(scope, number).await?;
         }
