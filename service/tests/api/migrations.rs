@@ -141,3 +141,23 @@ on_empty_databases! {
         assert!(!failed.is_temporary());
     }
 }
+
+on_empty_databases! {
+    async fn finish_repairs_what_has_drifted_and_finds_nothing_the_second_time(database) {
+        let unmigrated = store::finish(&database.url(), |_| ()).await.expect_err("a refusal");
+        assert!(matches!(unmigrated, MigrateError::NotMigrated { applied: 0, .. }));
+        migrate(database).await;
+        database.execute(
+            "INSERT INTO posts (id, No, username, category, title, content, status, like_count, \
+             media_files, media_count, created_at, updated_at) VALUES \
+             ('a', 70000, 'u', ' 자유 ', 't', 'c', 'visible', 7, '[1, 2]', 0, \
+              '2024-01-01 00:00:00', '2024-01-01 00:00:00')",
+        ).await;
+        let repaired = store::finish(&database.url(), |_| ()).await.expect("a repair");
+        assert_eq!((repaired.categories, repaired.categorized), (1, 1));
+        assert_eq!((repaired.posts, repaired.repaired), (1, 1));
+        assert!(repaired.totals > 0 && !repaired.ended_adoption);
+        let again = store::finish(&database.url(), |_| ()).await.expect("a look");
+        assert_eq!(again, store::Finished { posts: 1, ..store::Finished::default() });
+    }
+}
