@@ -1,4 +1,7 @@
 -- Likes: at most one per post and user.
+-- probe: table likes
+-- Lock: none; an adopted table is left as it is.
+-- Duration: none per row.
 CREATE TABLE IF NOT EXISTS likes (
     id         VARCHAR(32) NOT NULL,
     post_id    VARCHAR(32) NOT NULL,

@@ -30,8 +30,14 @@ pub enum Command {
     /// Serve the API until SIGTERM or SIGINT. Never changes a MySQL schema
     Serve,
     /// Apply the missing migrations to the database, which must exist, and exit: 0 done, 75 the
-    /// database cannot be reached (try again), 1 anything else
-    Migrate,
+    /// database cannot be reached or its tables are kept locked (try again), 1 anything else. The
+    /// tables of the Flask service are adopted; it may go on writing meanwhile
+    Migrate {
+        /// End an adoption, once no process of the Flask service is left: recount every counter, so
+        /// that totals are read instead of counted. May be repeated at any time, to repair counters
+        #[arg(long)]
+        finish: bool,
+    },
     /// Print the OpenAPI 3.1 document
     Openapi,
     /// Ask the service on this machine whether it is ready; exit 0 if it is

@@ -39,6 +39,11 @@ async fn main() -> ExitCode {
     }
 }
 
+/// A line of progress, on standard output at once.
+fn say(line: &str) {
+    println!("{line}");
+}
+
 async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
     match command {
         Command::Serve => {
@@ -51,12 +56,22 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
                 traces.flush().await;
             }
         }
-        Command::Migrate => {
-            let migrated = store::migrate(&settings.database()?).await?;
+        Command::Migrate { finish: false } => {
+            let migrated = store::migrate_aloud(&settings.database()?, say).await?;
             for migration in &migrated.applied {
                 println!("applied {migration}");
             }
             println!("the schema is at version {}", migrated.version);
+            if migrated.is_unfinished {
+                println!(
+                    "tables of an older service were found and kept: once it has ended for good, \
+                     run `post-service migrate --finish`"
+                );
+            }
+        }
+        Command::Migrate { finish: true } => {
+            let finished = store::finish(&settings.database()?, say).await?;
+            println!("{finished}");
         }
         Command::Openapi => println!("{}", http::openapi().to_pretty_json()?),
         Command::Healthcheck => healthcheck::healthcheck(settings.listen_address).await?,

@@ -24,7 +24,7 @@ pub use comments::{CommentStore, CommentSweep, CommentSweepBatch};
 pub use deactivations::{DeactivationStore, DueDeactivation, NewDeactivation, Requested};
 pub use likes::LikeStore;
 pub use media::{Deletion, MediaChange, MediaStore};
-pub use migrate::{MigrateError, Migrated};
+pub use migrate::{Finished, MigrateError, Migrated, Say};
 pub use mysql::MySqlStore;
 pub use posts::PostStore;
 pub use sqlite::SqliteStore;
@@ -161,8 +161,22 @@ pub async fn open(url: &DatabaseUrl, pool_size: u32) -> Result<Arc<dyn Store>, M
 
 /// Applies the missing migrations to the database a URL names and tells which they were.
 pub async fn migrate(url: &DatabaseUrl) -> Result<Migrated, MigrateError> {
+    migrate_aloud(url, |_| ()).await
+}
+
+/// The same, with a line of progress for whatever takes longer than two seconds.
+pub async fn migrate_aloud(url: &DatabaseUrl, say: Say) -> Result<Migrated, MigrateError> {
     match url {
-        DatabaseUrl::MySql(options) => migrate::mysql(options).await,
+        DatabaseUrl::MySql(options) => migrate::mysql(options, say).await,
         DatabaseUrl::Sqlite(file) => migrate::sqlite(file).await,
+    }
+}
+
+/// Makes every counter exact and ends the adoption of an older service's tables, which must have
+/// ended; services of this kind may run. Repeated, it repairs what has drifted.
+pub async fn finish(url: &DatabaseUrl, say: Say) -> Result<Finished, MigrateError> {
+    match url {
+        DatabaseUrl::MySql(options) => migrate::finish_mysql(options, say).await,
+        DatabaseUrl::Sqlite(file) => migrate::finish_sqlite(file, say).await,
     }
 }

@@ -231,7 +231,7 @@ async fn serve_waits_for_the_schema_that_migrate_makes_on_mysql() {
     assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE);
     let (code, out, error) = run(&["migrate"], &[("DATABASE_URL", &url)]).await;
     assert_eq!(code, 0, "{error}");
-    assert!(out.starts_with("applied 0001 create categories\n"), "{out}");
+    assert!(out.starts_with("applied 0001 create adoption\n"), "{out}");
     served.log_line("ready to serve").await;
     let readyz = served
         .client

@@ -10,6 +10,7 @@
 #[macro_use]
 mod kit;
 
+mod adoption;
 mod bad_input;
 mod binary;
 mod categories;

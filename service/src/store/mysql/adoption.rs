@@ -1,20 +1,56 @@
-//! Whether a database taken over from the Flask service is still written by it.
+//! Whether an older service may still be writing to the same tables.
+//!
+//! While it may, nothing that it does not keep is to be believed: lists count posts instead of
+//! reading `post_totals` (which are kept all the same, to be made exact by `migrate --finish`), and
+//! numbers are taken above those that the old service, which uses `MAX(No) + 1`, may be about to use.
 
 use super::MySqlStore;
 use crate::store::StoreError;
 use sqlx::MySqlConnection;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Numbers that are left free for an old writer that has just read `MAX(No)`.
+const LEFT_FREE: i64 = 64;
+
+/// True for ever once it has been seen.
+#[derive(Debug, Default)]
+pub(super) struct Finished(AtomicBool);
 
 impl MySqlStore {
-    pub(super) async fn is_finished(&self) -> Result<bool, StoreError> {
-        let _ = self;
-        Ok(true)
+    /// Whether no older service writes to these tables: always on a database that this service made,
+    /// after `migrate --finish` on an adopted one. Asks the database until it says so once.
+    ///
+    /// # Errors
+    /// If the database has to be asked and does not answer.
+    pub async fn is_finished(&self) -> Result<bool, StoreError> {
+        const FINISHED: &str = "SELECT COUNT(*) FROM adoption WHERE finished_at IS NOT NULL";
+        if self.finished.0.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let finished: i64 = attempt!(self.reading(), |connection| {
+            sqlx::query_scalar(FINISHED).fetch_one(connection)
+        })?;
+        if finished > 0 {
+            self.finished.0.store(true, Ordering::Relaxed);
+        }
+        Ok(finished > 0)
     }
 }
 
+/// A number for a new post while an older service may be writing: above every number there is, with
+/// some left free, and never given twice among services of this kind. The old one may all the same
+/// meet it; the insert is then refused as a duplicate, and the next number is another.
 pub(super) async fn number_beside_old_writers(
     connection: &mut MySqlConnection,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT CAST(COALESCE(MAX(No), 0) + 64 AS SIGNED) FROM posts")
-        .fetch_one(connection)
-        .await
+    let highest: i64 = sqlx::query_scalar("SELECT COALESCE(CAST(MAX(No) AS SIGNED), 0) FROM posts")
+        .fetch_one(&mut *connection)
+        .await?;
+    let result = sqlx::query(
+        "UPDATE post_numbers SET last = LAST_INSERT_ID(GREATEST(last + 1, ?)) WHERE id = 1",
+    )
+    .bind(highest + LEFT_FREE)
+    .execute(connection)
+    .await?;
+    i64::try_from(result.last_insert_id()).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }

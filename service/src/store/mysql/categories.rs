@@ -16,7 +16,7 @@ impl CategoryStore for MySqlStore {
     async fn list_categories(&self) -> Result<Vec<Category>, StoreError> {
         // sqlx takes a column of a binary collation for bytes: the cast makes it text again.
         const ALL: &str = "SELECT c.id, CAST(c.name AS CHAR) AS name, \
-             DATE_FORMAT(c.created_at, '%Y-%m-%dT%H:%i:%s') AS created_at \
+             DATE_FORMAT(COALESCE(c.created_at, TIMESTAMP '1970-01-01 00:00:00'), '%Y-%m-%dT%H:%i:%s') AS created_at \
              FROM categories c ORDER BY c.name";
         let rows: Vec<CategoryRow> = attempt!(self.reading(), |connection| {
             sqlx::query_as(ALL).fetch_all(connection)

@@ -20,8 +20,10 @@ macro_rules! post_columns {
          COALESCE(p.view_count, 0) AS view_count, COALESCE(p.like_count, 0) AS like_count, \
          COALESCE(p.comment_count, 0) AS comment_count, p.version, \
          CAST(p.media_files AS CHAR) AS media_files, \
-         DATE_FORMAT(p.created_at, '%Y-%m-%dT%H:%i:%s') AS created_at, \
-         DATE_FORMAT(p.updated_at, '%Y-%m-%dT%H:%i:%s') AS updated_at"
+         DATE_FORMAT(COALESCE(p.created_at, p.updated_at, TIMESTAMP '1970-01-01 00:00:00'), \
+             '%Y-%m-%dT%H:%i:%s') AS created_at, \
+         DATE_FORMAT(COALESCE(p.updated_at, p.created_at, TIMESTAMP '1970-01-01 00:00:00'), \
+             '%Y-%m-%dT%H:%i:%s') AS updated_at"
     };
 }
 
@@ -83,6 +85,7 @@ pub struct MySqlStore {
     pool: MySqlPool,
     limit: u32,
     known_totals: Arc<totals::Known>,
+    finished: Arc<adoption::Finished>,
 }
 
 impl MySqlStore {
@@ -100,6 +103,7 @@ impl MySqlStore {
             pool,
             limit: pool_size,
             known_totals: Arc::default(),
+            finished: Arc::default(),
         }
     }
 

@@ -10,7 +10,7 @@ impl MySqlStore {
         if self.is_finished().await? {
             attempt!(self.writing(), |connection| allocate(connection))
         } else {
-            attempt!(self.reading(), |connection| {
+            attempt!(self.writing(), |connection| {
                 super::adoption::number_beside_old_writers(connection)
             })
         }
