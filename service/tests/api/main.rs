@@ -19,5 +19,6 @@ mod migrations;
 mod outage;
 mod posts;
 mod replay;
+mod schemathesis;
 mod system;
 mod tokens;
