@@ -5,6 +5,8 @@
 
 use crate::{
     board::PageLimits,
+    comments,
+    http::{Gate, rate::Limits},
     store::{DatabaseUrl, DatabaseUrlError},
 };
 use clap::{Args, ValueEnum};
@@ -315,6 +317,9 @@ pub enum ConfigError {
          like ap-northeast-2 and ap-northeast-2_Abc123"
     )]
     CognitoNames,
+    /// The comment service's URL is of no use.
+    #[error("COMMENT_SERVICE_URL must be an http or https URL like http://comment-service:8083")]
+    CommentService,
 }
 
 /// Settings that fit together.
@@ -338,6 +343,33 @@ pub struct Config {
     pub secret_key: SecretString,
     /// Whether requests without a token may like.
     pub anonymous_likes: bool,
+    /// Networks whose word on the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Reads that one user or client may make a minute; 0: any number.
+    pub reads_per_minute: u32,
+    /// Writes that one user or client may make a minute; 0: any number.
+    pub writes_per_minute: u32,
+    /// Seconds that browsers shall use nothing but HTTPS; 0: not said.
+    pub hsts_max_age: u32,
+    /// Where traces are sent.
+    pub traces: Option<Url>,
+    /// The comment service.
+    pub comment_service: Option<Url>,
+    /// What deactivating an account does in Cognito.
+    pub deactivation: Deactivation,
+}
+
+impl Config {
+    /// What is settled before any handler is reached.
+    pub fn gate(&self) -> Gate {
+        Gate {
+            cors_origins: self.cors_origins.clone(),
+            trusted_proxies: self.trusted_proxies.clone(),
+            limits: Limits::per_minute(self.reads_per_minute, self.writes_per_minute),
+            hsts_max_age: self.hsts_max_age,
+            secret_key: self.secret_key.clone(),
+        }
+    }
 }
 
 /// Whose tokens are accepted.
@@ -351,6 +383,10 @@ pub enum Tokens {
         client_id: String,
         /// Where the keys are.
         jwks_url: Url,
+        /// The pool's region.
+        region: String,
+        /// The pool.
+        pool_id: String,
     },
     /// Those this process signs itself, with the key in this file.
     Development {
@@ -398,7 +434,21 @@ impl Settings {
                 .clone()
                 .unwrap_or_else(|| "development".into()),
             anonymous_likes: self.anonymous_likes,
+            trusted_proxies: self.trusted_proxies.clone(),
+            reads_per_minute: self.rate_limit_reads_per_minute,
+            writes_per_minute: self.rate_limit_writes_per_minute,
+            hsts_max_age: self.hsts_max_age,
+            traces: self.otel_exporter_otlp_endpoint.clone(),
+            comment_service: self.comment_service()?,
+            deactivation: self.deactivation,
         })
+    }
+
+    fn comment_service(&self) -> Result<Option<Url>, ConfigError> {
+        match &self.comment_service_url {
+            Some(url) if !comments::is_usable(url) => Err(ConfigError::CommentService),
+            url => Ok(url.clone()),
+        }
     }
 
     fn tokens(&self, database: &DatabaseUrl) -> Result<Tokens, ConfigError> {
@@ -450,6 +500,8 @@ impl Settings {
             issuer,
             client_id: client_id.to_owned(),
             jwks_url,
+            region: region.to_owned(),
+            pool_id: pool.to_owned(),
         })
     }
 }
@@ -566,6 +618,18 @@ mod tests {
         let mut arguments = vec![MYSQL];
         arguments.extend(COGNITO);
         assert_eq!(validate(&arguments).unwrap_err(), ConfigError::NoSecretKey);
+    }
+
+    #[test]
+    fn the_comment_service_is_asked_over_http() {
+        let validate = |url: &str| {
+            let url = format!("--comment-service-url={url}");
+            validate(&["--database-url=sqlite:///tmp/p.db", &url])
+        };
+        assert!(validate("http://comment-service:8083").is_ok());
+        for url in ["ftp://c/", "mailto:c@example.com", "c:8083"] {
+            assert_eq!(validate(url).unwrap_err(), ConfigError::CommentService);
+        }
     }
 
     #[test]

@@ -6,7 +6,9 @@
 pub mod auth;
 pub mod board;
 pub mod cli;
+pub mod comments;
 pub mod config;
+pub mod deactivation;
 pub mod healthcheck;
 pub mod http;
 pub mod serve;

@@ -1,6 +1,5 @@
 //! The `post-service` program: each command is one function call.
 
-use anyhow::anyhow;
 use post_service::{
     cli::{Cli, Command, ReadError},
     config::Settings,
@@ -44,9 +43,13 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
     match command {
         Command::Serve => {
             let config = settings.validate()?;
-            telemetry::start_logging(settings.log_format, &settings.rust_log)
-                .map_err(|error| anyhow!("RUST_LOG: {error}"))?;
+            let collector = config.traces.clone();
+            let traces =
+                telemetry::start(settings.log_format, &settings.rust_log, collector.as_ref())?;
             serve::serve(config).await?;
+            if let Some(traces) = traces {
+                traces.flush().await;
+            }
         }
         Command::Migrate => {
             let migrated = store::migrate(&settings.database()?).await?;

@@ -3,12 +3,15 @@
 use crate::{
     auth::{
         Authenticator, Keys,
+        denied::Denied,
         development::{self, KeyError, SigningKey},
         jwks::KeyCache,
         verifier::Verifier,
     },
     board::{Board, Clock, SystemClock, ViewerHash},
+    comments::{Comments, Pace},
     config::{Config, Tokens},
+    deactivation::{Cognito, Deactivations},
     http::{self, App, likes::AnonymousLikes},
     server,
     shutdown::{Readiness, Signals},
@@ -55,6 +58,9 @@ pub enum ServeError {
     /// The client that fetches token keys.
     #[error("cannot fetch token keys: {0}")]
     Keys(#[from] reqwest::Error),
+    /// The client that asks the comment service.
+    #[error("cannot ask the comment service: {0}")]
+    Comments(#[source] reqwest::Error),
     /// The metrics recorder.
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -71,7 +77,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let metrics_listener = listen("METRICS_ADDRESS", config.metrics).await?;
     let addresses = Addresses::of(&api_listener, &metrics_listener).map_err(ServeError::Address)?;
     let store = open_store(&config).await?;
-    let (authenticator, token) = authenticator(&config.tokens)?;
+    let (authenticator, token) =
+        authenticator(&config.tokens, Denied::listed_in(Arc::clone(&store)))?;
+    let stop = CancellationToken::new();
+    let comments = comments(&config, &store, &stop)?;
+    let deactivations = deactivations(&config, &store, &stop).await;
     let readiness = Readiness::default();
     let (views, view_writer) = Views::new(Arc::clone(&store));
     let view_writer = tokio::spawn(view_writer.run());
@@ -81,11 +91,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
         anonymous_likes: AnonymousLikes(config.anonymous_likes),
         authenticator,
+        comments,
+        deactivations,
         pages: config.pages,
         readiness: readiness.clone(),
     };
 
-    let stop = CancellationToken::new();
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -98,7 +109,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         metrics_router,
         stop.clone().cancelled_owned(),
     ));
-    let router = http::router(app, &config.cors_origins);
+    let router = http::router(app, &config.gate());
     let api_server = tokio::spawn(server::serve(
         api_listener,
         router,
@@ -155,19 +166,23 @@ fn create_folder(folder: &Path) -> Result<(), ServeError> {
 }
 
 /// Who recognises users; with the development issuer also a token to try.
-fn authenticator(tokens: &Tokens) -> Result<(Authenticator, Option<String>), ServeError> {
+fn authenticator(
+    tokens: &Tokens,
+    denied: Denied,
+) -> Result<(Authenticator, Option<String>), ServeError> {
     let clock = Arc::new(SystemClock);
     match tokens {
         Tokens::Cognito {
             issuer,
             client_id,
             jwks_url,
+            ..
         } => {
             let cache = Arc::new(KeyCache::new(jwks_url.clone())?);
             tokio::spawn(Arc::clone(&cache).keep_fresh());
             let verifier = Verifier::new(issuer, client_id);
             Ok((
-                Authenticator::new(verifier, Keys::Cached(cache), clock),
+                Authenticator::new(verifier, Keys::Cached(cache), clock, denied),
                 None,
             ))
         }
@@ -176,9 +191,46 @@ fn authenticator(tokens: &Tokens) -> Result<(Authenticator, Option<String>), Ser
             let token = key.development_token(clock.now().as_second())?;
             let verifier = Verifier::new(development::ISSUER, development::CLIENT_ID);
             let keys = Keys::Fixed(Arc::new(key.key_set()));
-            Ok((Authenticator::new(verifier, keys, clock), Some(token)))
+            Ok((
+                Authenticator::new(verifier, keys, clock, denied),
+                Some(token),
+            ))
         }
     }
+}
+
+/// Who refreshes comment counts, until `stop`.
+fn comments(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    stop: &CancellationToken,
+) -> Result<Comments, ServeError> {
+    let store = Arc::clone(store);
+    match &config.comment_service {
+        None => Ok(Comments::unconfigured(store)),
+        Some(url) => {
+            Comments::start(store, url.clone(), Pace::default(), stop).map_err(ServeError::Comments)
+        }
+    }
+}
+
+/// Who deactivates accounts and, until `stop`, finishes what Cognito did not do at once.
+async fn deactivations(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    stop: &CancellationToken,
+) -> Deactivations {
+    let cognito = match &config.tokens {
+        Tokens::Cognito {
+            region, pool_id, ..
+        } => Some(Cognito::new(region, pool_id).await),
+        Tokens::Development { .. } => None,
+    };
+    let clock = Arc::new(SystemClock);
+    let deactivations = Deactivations::new(Arc::clone(store), clock, config.deactivation, cognito);
+    let finishing = deactivations.clone().keep_finishing();
+    tokio::spawn(stop.clone().run_until_cancelled_owned(finishing));
+    deactivations
 }
 
 /// Makes the service ready once the schema is seen to be good.

@@ -1,14 +1,17 @@
 //! Accepting connections, bounded in size and time, until told to stop.
 
-use crate::http::limits::{DRAIN_TIME, HEADER_BYTES, HEADER_TIME};
+use crate::http::{
+    client::Peer,
+    limits::{DRAIN_TIME, HEADER_BYTES, HEADER_TIME},
+};
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Serves connections until `stop` completes, then lets requests in flight finish, for a bounded
@@ -19,7 +22,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _peer)) => spawn(stream, router.clone(), &connections),
+                Ok((stream, peer)) => spawn(stream, peer, router.clone(), &connections),
                 Err(error) => pause_after(&error).await,
             },
             () = &mut stop => break,
@@ -31,14 +34,33 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         .is_ok()
 }
 
-fn spawn(stream: TcpStream, router: Router, connections: &GracefulShutdown) {
+/// Tells the router where each request came from.
+struct FromPeer {
+    peer: SocketAddr,
+    router: TowerToHyperService<Router>,
+}
+
+impl Service<Request<Incoming>> for FromPeer {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(Peer(self.peer));
+        self.router.call(request)
+    }
+}
+
+fn spawn(stream: TcpStream, peer: SocketAddr, router: Router, connections: &GracefulShutdown) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let service = FromPeer { peer, router };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let connection = connections.watch(connection);
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -1,4 +1,7 @@
-//! Logs and metrics.
+//! Logs, metrics and traces.
+
+pub mod sql;
+pub mod traces;
 
 use crate::{config::LogFormat, store::Store};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -6,36 +9,61 @@ use std::{
     io::{self, IsTerminal},
     sync::{Arc, OnceLock},
 };
-use tracing_subscriber::{EnvFilter, filter::ParseError, util::SubscriberInitExt};
+use thiserror::Error;
+use traces::Traces;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::ParseError, layer::SubscriberExt, util::SubscriberInitExt,
+};
+use url::Url;
 
 /// Upper bounds of the buckets that request times fall into, in seconds.
 const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0,
 ];
 
-/// Starts logging to standard error. Panics are logged like everything else.
-pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), ParseError> {
+/// Why telemetry does not start.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The filter of log lines.
+    #[error("RUST_LOG: {0}")]
+    Filter(#[from] ParseError),
+    /// The sender of traces.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+/// Starts logging to standard error, and sending traces if there is a collector: they are to be
+/// flushed at the end. Panics are logged like everything else.
+pub fn start(
+    format: LogFormat,
+    filter: &str,
+    collector: Option<&Url>,
+) -> Result<Option<Traces>, TelemetryError> {
     let filter = EnvFilter::try_new(filter)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let traces = collector.map(Traces::to).transpose()?;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    // A second start (in tests) changes nothing.
-    let _ = match format {
+    let lines = match format {
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
             .with_span_list(false)
-            .finish()
-            .try_init(),
-        LogFormat::Text => lines.with_target(false).finish().try_init(),
+            .boxed(),
+        LogFormat::Text => lines.with_target(false).boxed(),
     };
+    // A second start (in tests) changes nothing.
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(sql::layer())
+        .with(traces.as_ref().map(Traces::layer))
+        .try_init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         let message = panic.payload_as_str().unwrap_or("(no message)");
         tracing::error!(place, message, "panic");
     }));
-    Ok(())
+    Ok(traces)
 }
 
 /// Installs the process's metrics recorder, once; what it collects is rendered by the handle.
@@ -73,6 +101,10 @@ fn describe() {
         Unit::Seconds,
         "Time from a request's head to its answer's head, by method and route"
     );
+    describe_counter!(
+        "http_requests_rejected_total",
+        "Requests answered with an error, by its kind"
+    );
     describe_gauge!("http_requests_in_flight", "Requests being answered");
     describe_gauge!(
         "database_pool_connections",
@@ -83,6 +115,12 @@ fn describe() {
         "The most connections the pool may open"
     );
     describe_counter!("jwks_fetches_total", "Fetches of the token keys, by result");
+    describe_gauge!(
+        "jwks_last_success_timestamp_seconds",
+        Unit::Seconds,
+        "When the token keys in use were fetched, as a Unix time"
+    );
+    describe_gauge!("jwks_keys", "Token keys in use");
     describe_gauge!(
         "post_service_build_info",
         "1; the labels tell which build this is"

@@ -115,6 +115,11 @@ impl KeyCache {
         self.keys.load_full()
     }
 
+    /// The keys at hand, if `kid` is among them. Never waits.
+    pub fn known_keys_for(&self, kid: &str) -> Option<Arc<KeySet>> {
+        self.keys.load_full().filter(|keys| keys.get(kid).is_some())
+    }
+
     /// Fetches now and then, for ever; spawn it. A failed fetch is repeated sooner.
     pub async fn keep_fresh(self: Arc<Self>) {
         loop {
@@ -157,6 +162,9 @@ impl KeyCache {
         match result {
             Ok(keys) => {
                 tracing::debug!(?keys, "fetched token keys");
+                let now = jiff::Timestamp::now().as_duration().as_secs_f64();
+                metrics::gauge!("jwks_last_success_timestamp_seconds").set(now);
+                metrics::gauge!("jwks_keys").set(u32::try_from(keys.0.len()).unwrap_or(u32::MAX));
                 self.keys.store(Some(Arc::new(keys)));
                 true
             }

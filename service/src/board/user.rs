@@ -5,6 +5,7 @@
 pub struct User {
     id: String,
     name: String,
+    username: String,
 }
 
 impl User {
@@ -23,12 +24,18 @@ impl User {
                 .filter(|c| *c != '\0')
                 .take(Self::MAX_NAME)
                 .collect(),
+            username: name.to_owned(),
         })
     }
 
     /// The token's `sub`.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The token's user name in full, as the user pool knows it.
+    pub fn username(&self) -> &str {
+        &self.username
     }
 
     /// The name shown beside what the user writes, at most 100 characters.
@@ -53,5 +60,6 @@ mod tests {
     fn a_long_name_is_cut_by_characters() {
         let user = User::new("1", &"가".repeat(128)).unwrap();
         assert_eq!(user.name().chars().count(), 100);
+        assert_eq!(user.username().chars().count(), 128);
     }
 }

@@ -27,6 +27,7 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "posts", description = "Posts and lists of them"),
         (name = "likes", description = "Who likes a post"),
         (name = "categories", description = "Groups of posts, made on first use"),
+        (name = "users", description = "The caller's account"),
         (name = "system", description = "Whether the service lives and works"),
     ),
     modifiers(&Bearer),

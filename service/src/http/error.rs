@@ -4,7 +4,10 @@
 //! which existing clients read: the envelope, and for creating a post and for tokens a bare
 //! `{"error": …}`, now with `success` and `message` beside it.
 
-use super::observe;
+use super::{
+    observe,
+    problem::{FieldProblem, Problem},
+};
 use crate::{
     auth::{AuthError, verifier::TokenError},
     board::{Draft, Fault, FieldError},
@@ -76,6 +79,14 @@ pub enum ApiError {
     /// Something in the request is wrong; the sentence names it.
     #[error("{0}")]
     BadRequest(Cow<'static, str>),
+    /// One field of the request is wrong; the sentence names it.
+    #[error("{message}")]
+    Field {
+        /// The field's name in the API.
+        field: Cow<'static, str>,
+        /// The sentence.
+        message: String,
+    },
     /// The body is not JSON by its own account.
     #[error("Content-Type은 application/json이어야 합니다")]
     UnsupportedMediaType,
@@ -88,6 +99,20 @@ pub enum ApiError {
     /// The body ended before its end.
     #[error("요청 본문을 읽을 수 없습니다")]
     BrokenBody,
+    /// One request too many; after so many seconds the next is welcome.
+    #[error("요청이 너무 많습니다. 잠시 후 다시 시도해 주세요")]
+    TooManyRequests(u64),
+    /// No user is known, where the Flask service had a sentence of its own for it.
+    #[error("인증이 필요합니다")]
+    SignInRequired,
+    /// The comment service told no count.
+    #[error(
+        "댓글 서비스가 응답하지 않아 댓글 수를 업데이트하지 못했습니다. 잠시 후 다시 시도해 주세요"
+    )]
+    CommentServiceFails,
+    /// There is no comment service.
+    #[error("댓글 서비스가 설정되지 않아 댓글 수를 업데이트할 수 없습니다")]
+    NoCommentService,
     /// No visible post has this id.
     #[error("게시글을 찾을 수 없습니다")]
     NoPost,
@@ -120,21 +145,79 @@ impl ApiError {
         Self::BadRequest(message.into())
     }
 
+    /// A request whose field of this name is wrong in the way this sentence tells.
+    pub fn field(field: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::BadRequest(_) | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::Token(_) | Self::SignInRequired => StatusCode::UNAUTHORIZED,
+            Self::BadRequest(_) | Self::Field { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoPost => StatusCode::NOT_FOUND,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Outdated => StatusCode::PRECONDITION_FAILED,
             Self::KeyInFlight => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CommentServiceFails => StatusCode::BAD_GATEWAY,
+            Self::Timeout | Self::Unavailable | Self::NoCommentService => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The kind of error, for programs and metrics.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Token(TokenError::Missing) => "token_required",
+            Self::Token(TokenError::Expired) => "token_expired",
+            Self::Token(_) => "token_invalid",
+            Self::BadRequest(_) | Self::BrokenBody => "bad_request",
+            Self::Field { .. } => "invalid_field",
+            Self::SlowBody => "slow_body",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooLarge => "body_too_large",
+            Self::TooManyRequests(_) => "rate_limited",
+            Self::SignInRequired => "token_required",
+            Self::CommentServiceFails => "comment_service_failed",
+            Self::NoCommentService => "no_comment_service",
+            Self::NoPost => "post_not_found",
+            Self::Forbidden => "forbidden",
+            Self::Outdated => "version_mismatch",
+            Self::KeyInFlight => "idempotency_key_in_flight",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What it says, apart from any shape.
+    fn problem(&self) -> Problem {
+        let detail = match self {
+            Self::Token(error) => explain_token(*error).to_owned(),
+            error => error.to_string(),
+        };
+        let errors = match self {
+            Self::Field { field, message } => vec![FieldProblem {
+                field: field.clone(),
+                message: message.clone(),
+            }],
+            _ => Vec::new(),
+        };
+        Problem {
+            code: self.code(),
+            detail,
+            errors,
         }
     }
 
@@ -150,13 +233,17 @@ impl ApiError {
     /// The answer, with this body.
     fn answer(&self, body: impl Serialize) -> Response {
         let mut response = (self.status(), Json(body)).into_response();
+        response.extensions_mut().insert(self.problem());
         let headers = response.headers_mut();
         match self {
-            Self::Token(_) => {
+            Self::Token(_) | Self::SignInRequired => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Timeout | Self::Unavailable => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::TooManyRequests(seconds) => {
+                headers.insert(header::RETRY_AFTER, (*seconds).into());
             }
             _ => {}
         }
@@ -211,18 +298,20 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Token(error) => Self::Token(error),
             AuthError::KeysUnavailable => Self::Unavailable,
+            AuthError::Store(error) => error.into(),
         }
     }
 }
 
 impl From<FieldError> for ApiError {
     fn from(FieldError { field, fault }: FieldError) -> Self {
-        Self::bad_request(match fault {
+        let message = match fault {
             Fault::Missing => format!("{field} 필드가 필요합니다."),
             Fault::TooManyCharacters(limit) => format!("{field} 필드는 {limit}자 이하여야 합니다."),
             Fault::TooManyBytes(limit) => format!("{field} 필드는 {limit}바이트 이하여야 합니다."),
             Fault::Nul => format!("{field} 필드에 사용할 수 없는 문자(NUL)가 있습니다."),
-        })
+        };
+        Self::field(field, message)
     }
 }
 
@@ -277,5 +366,11 @@ pub async fn wrong_method() -> Response {
 
 fn router_error(status: StatusCode, name: &str, description: &str) -> Response {
     let error = json!({"code": status.as_u16(), "name": name, "description": description});
-    (status, Json(json!({ "error": error }))).into_response()
+    let mut response = (status, Json(json!({ "error": error }))).into_response();
+    let problem = Problem {
+        detail: description.to_owned(),
+        ..Problem::of_status(status)
+    };
+    response.extensions_mut().insert(problem);
+    response
 }

@@ -2,11 +2,12 @@
 
 use super::{
     App,
+    caller::Caller,
     error::ApiError,
     limits::{BODY_BYTES, BODY_TIME, DISCARDED_BYTES},
 };
 use crate::{
-    auth::verifier::TokenError,
+    auth::{Recognition, verifier::TokenError},
     board::{PostId, User},
 };
 use axum::{
@@ -18,18 +19,31 @@ use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{convert::Infallible, marker::PhantomData};
 
-/// The user of the request's bearer token.
+/// The user of the request's bearer token, unless deactivated: the one recognised already, or found
+/// by waiting for the token's key.
 impl FromRequestParts<App> for User {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
-        Ok(app.authenticator.user(token).await?)
+        let caller = parts.extensions.get::<Caller>();
+        let user = match caller.and_then(Caller::token) {
+            Some(Recognition::User(user)) => user.clone(),
+            Some(Recognition::Refused(error)) => return Err((*error).into()),
+            Some(Recognition::KeyUnknown) | None => {
+                let token = bearer(&parts.headers).ok_or(TokenError::Missing)?;
+                let user = app.authenticator.user(token).await?;
+                if let Some(caller) = caller {
+                    caller.found(&user);
+                }
+                user
+            }
+        };
+        Ok(app.authenticator.admit(user).await?)
     }
 }
 
 /// The token in `Authorization: Bearer …`, if there is one.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.trim().split_once(' ')?;
     let token = token.trim();
@@ -170,7 +184,7 @@ fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let object = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         match error.path().iter().next() {
             Some(serde_path_to_error::Segment::Map { key }) if key.len() <= MAX_NAMED_BYTES => {
-                ApiError::bad_request(format!("{key} 필드의 값이 올바르지 않습니다."))
+                ApiError::field(key.clone(), format!("{key} 필드의 값이 올바르지 않습니다."))
             }
             _ => ApiError::bad_request("요청 본문(body)이 올바른 JSON이 아닙니다."),
         }

@@ -162,8 +162,9 @@ async fn like(
 /// The user that a request without a token names.
 fn named(body: Option<NamedLiker>) -> Result<Liker, ApiError> {
     let id = body.and_then(|body| body.user_id).unwrap_or_default();
-    let user = User::new(id.trim(), "")
-        .ok_or_else(|| ApiError::bad_request("사용자 ID가 필요합니다. (user_id, 36자 이하)"))?;
+    let user = User::new(id.trim(), "").ok_or_else(|| {
+        ApiError::field("user_id", "사용자 ID가 필요합니다. (user_id, 36자 이하)")
+    })?;
     Ok(Liker::Unverified(user.id().to_owned()))
 }
 
@@ -206,7 +207,7 @@ async fn like_status(
     let user = user
         .or(params.user_id)
         .filter(|id| !id.is_empty())
-        .ok_or_else(|| ApiError::bad_request("사용자 ID가 필요합니다."))?;
+        .ok_or_else(|| ApiError::field("user_id", "사용자 ID가 필요합니다."))?;
     let is_liked = board.is_liked(&id, &user).await?.ok_or(ApiError::NoPost)?;
     Ok(Envelope::ok(LikeStatus { is_liked }))
 }

@@ -1,6 +1,6 @@
 //! What every request and answer is bound by: size, time, origin, headers.
 
-use super::error::ApiError;
+use super::{error::ApiError, rate};
 use axum::{
     extract::Request,
     middleware::Next,
@@ -63,6 +63,12 @@ pub fn no_sniffing() -> SetResponseHeaderLayer<HeaderValue> {
     )
 }
 
+/// Tells browsers to use nothing but HTTPS for so many seconds (RFC 6797); says nothing at 0.
+pub fn https_only(max_age: u32) -> SetResponseHeaderLayer<Option<HeaderValue>> {
+    let value = (max_age > 0).then(|| HeaderValue::from_str(&format!("max-age={max_age}")).ok());
+    SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, value.flatten())
+}
+
 /// Lets browsers call from these origins, with credentials; on errors too.
 pub fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
@@ -89,6 +95,8 @@ pub fn cors(origins: &[HeaderValue]) -> CorsLayer {
             header::LINK,
             header::LOCATION,
             header::RETRY_AFTER,
+            rate::LIMIT,
+            rate::POLICY,
             HeaderName::from_static("x-request-id"),
         ]))
         .max_age(Duration::from_mins(10))

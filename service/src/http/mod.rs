@@ -1,12 +1,15 @@
 //! The REST API: one file per resource, and what they share.
 //!
-//! A request passes, from outside in: request id, log and metrics ([`observe`]); CORS and other
-//! headers, compression ([`limits`]); panics and the deadline turned into answers; the handler,
-//! whose arguments are taken from the request by [`extract`] and whose errors are made into answers
-//! by [`error`].
+//! A request passes, from outside in: who is calling ([`caller`]); request id, log and metrics
+//! ([`observe`]); CORS and other headers, compression ([`limits`]); errors in the shape the client
+//! asked for ([`problem`]); panics turned into answers; how often it may come ([`rate`]); the
+//! deadline; the handler, whose arguments are taken from the request by [`extract`] and whose
+//! errors are made into answers by [`error`].
 
 pub mod caller;
 pub mod categories;
+pub mod client;
+pub mod comments;
 pub mod docs;
 pub mod envelope;
 pub mod error;
@@ -17,15 +20,25 @@ pub mod limits;
 pub mod observe;
 mod params;
 pub mod posts;
+pub mod problem;
+pub mod rate;
 pub mod system;
+pub mod users;
 
 use crate::{
     auth::Authenticator,
     board::{Board, PageLimits},
+    comments::Comments,
+    deactivation::Deactivations,
     shutdown::Readiness,
 };
 use axum::{Router, extract::FromRef, middleware};
+use caller::Recogniser;
 use http::HeaderValue;
+use ipnet::IpNet;
+use observe::Observer;
+use rate::Limits;
+use secrecy::SecretString;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -36,6 +49,10 @@ pub struct App {
     pub board: Board,
     /// Who is calling.
     pub authenticator: Authenticator,
+    /// How many comments posts have.
+    pub comments: Comments,
+    /// Users who leave.
+    pub deactivations: Deactivations,
     /// Sizes of pages.
     pub pages: PageLimits,
     /// Whether requests without a token may like.
@@ -44,21 +61,46 @@ pub struct App {
     pub readiness: Readiness,
 }
 
+/// What is settled before any handler is reached.
+#[derive(Clone)]
+pub struct Gate {
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<HeaderValue>,
+    /// Networks whose word on the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many requests one user or client may make.
+    pub limits: Limits,
+    /// Seconds that browsers shall use nothing but HTTPS; 0: not said.
+    pub hsts_max_age: u32,
+    /// Keys the hashes of users in the log.
+    pub secret_key: SecretString,
+}
+
 /// The whole service's router.
-pub fn router(app: App, cors_origins: &[HeaderValue]) -> Router {
+pub fn router(app: App, gate: &Gate) -> Router {
     let (routes, api) = routes().split_for_parts();
+    let recogniser = Recogniser {
+        authenticator: app.authenticator.clone(),
+        trusted_proxies: gate.trusted_proxies.clone().into(),
+    };
+    let observer = Observer::new(app.readiness.clone(), &gate.secret_key);
+    let limits = gate.limits.clone();
     routes
         .merge(docs::router(api))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(middleware::from_fn(limits::deadline))
+        .layer(middleware::from_fn_with_state(limits, rate::limit))
         .layer(limits::catch_panics())
+        .layer(middleware::from_fn(problem::rewrite))
         .layer(limits::compression())
         .layer(limits::no_sniffing())
-        .layer(limits::cors(cors_origins))
+        .layer(limits::https_only(gate.hsts_max_age))
+        .layer(limits::cors(&gate.cors_origins))
+        .layer(middleware::from_fn_with_state(observer, observe::request))
         .layer(middleware::from_fn_with_state(
-            app.readiness.clone(),
-            observe::request,
+            recogniser,
+            caller::recognise,
         ))
         .with_state(app)
 }
@@ -73,6 +115,8 @@ fn routes() -> OpenApiRouter<App> {
         .merge(posts::router())
         .merge(likes::router())
         .merge(categories::router())
+        .merge(comments::router())
+        .merge(users::router())
         .merge(system::versioned_router());
     OpenApiRouter::with_openapi(docs::document())
         .nest("/api/v1", api)

@@ -4,6 +4,8 @@
 //! Lock order in every writing transaction: the post's row, then rows that hang on it, then the
 //! counter rows (category first, the whole board last, because everybody needs that one).
 
+mod comments;
+mod deactivations;
 mod errors;
 mod likes;
 mod list;
@@ -17,6 +19,8 @@ mod upkeep;
 mod url;
 mod views;
 
+pub use comments::{CommentStore, CommentSweep, CommentSweepBatch};
+pub use deactivations::{DeactivationStore, DueDeactivation, NewDeactivation, Requested};
 pub use likes::LikeStore;
 pub use migrate::{MigrateError, Migrated};
 pub use mysql::MySqlStore;
@@ -34,7 +38,17 @@ use thiserror::Error;
 /// A database of posts: all topics, and what concerns the database as a whole.
 #[async_trait]
 pub trait Store:
-    PostStore + ListStore + CategoryStore + LikeStore + ViewStore + UpkeepStore + Send + Sync + 'static
+    PostStore
+    + ListStore
+    + CategoryStore
+    + LikeStore
+    + ViewStore
+    + CommentStore
+    + DeactivationStore
+    + UpkeepStore
+    + Send
+    + Sync
+    + 'static
 {
     /// Whether the schema is one this program can work with.
     async fn check_schema(&self) -> Result<Schema, StoreError>;

@@ -1,8 +1,12 @@
 //! Many clients at once.
 
-use crate::kit::{Answer, Service, database::Database, tokens};
-use reqwest::Method;
+use crate::kit::{Answer, Service, database::Database, note, tokens};
+use futures::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 const CLIENTS: usize = 32;
 const POSTS_EACH: usize = 4;
@@ -66,5 +70,214 @@ on_every_database! {
         answers.sort_unstable();
         assert_eq!(answers[0], 200);
         assert!(answers[1..].iter().all(|status| *status == 400), "{answers:?}");
+    }
+}
+
+/// A user of these tests.
+fn user(number: usize) -> (String, String) {
+    let id = format!("{number:08}-0000-4000-8000-000000000000");
+    let token = tokens::signed(&tokens::id_claims(&id, &format!("user{number}")));
+    (id, token)
+}
+
+/// Kills all connections now and then, until told to stop; tells how many were killed.
+async fn kill_connections(database: &Database, done: &CancellationToken) -> usize {
+    let mut killed = 0;
+    while !done.is_cancelled() {
+        killed += database.kill_connections().await;
+        let pause = tokio::time::sleep(Duration::from_millis(150));
+        tokio::select! { () = pause => {}, () = done.cancelled() => {} }
+    }
+    killed
+}
+
+/// The number in the first row.
+async fn number(database: &Database, sql: &str) -> i64 {
+    database.number(sql).await
+}
+
+const MANY: usize = 64;
+
+/// What a client of the storm did.
+#[derive(Default)]
+struct Done {
+    requests: u64,
+    refused: u64,
+    posts: u64,
+}
+
+/// One client: publishes, likes and unlikes, moves its posts between categories, deletes some. What
+/// it was told last is what must hold at the end.
+async fn client(service: &Service, me: usize, shared: &str) -> Done {
+    let (id, token) = user(me);
+    let mut done = Done::default();
+    let mut liked: Option<bool> = None;
+    let mut own: Vec<String> = Vec::new();
+    let send = async |method: Method, path: &str, body: Value| {
+        Answer::of(
+            service
+                .request(method, path)
+                .bearer_auth(&token)
+                .json(&body),
+        )
+        .await
+    };
+    for round in 0..12 {
+        done.requests += 1;
+        let answer = match round % 6 {
+            0 | 3 => {
+                let body =
+                    json!({"title": "t", "content": "c", "category": format!("c{}", me % 4)});
+                let answer = send(Method::POST, "/api/v1/posts", body).await;
+                if answer.status == StatusCode::CREATED {
+                    done.posts += 1;
+                    own.push(
+                        answer.json["data"]["id"]
+                            .as_str()
+                            .expect("an id")
+                            .to_owned(),
+                    );
+                }
+                answer
+            }
+            1 | 4 => {
+                let answer = send(
+                    Method::POST,
+                    &format!("/api/v1/posts/{shared}/like"),
+                    json!({}),
+                )
+                .await;
+                if answer.status.is_success() {
+                    let is_liked = answer.json["data"]["is_liked"].as_bool().expect("a bool");
+                    // Nobody else toggles this user's like: it turns over each time.
+                    if let Some(before) = liked {
+                        assert_ne!(before, is_liked, "client {me}");
+                    }
+                    liked = Some(is_liked);
+                } else {
+                    // It may have been done all the same.
+                    liked = None;
+                }
+                answer
+            }
+            2 => match own.last() {
+                Some(post) => {
+                    let body = json!({"category": format!("c{}", (me + round) % 4)});
+                    send(Method::PATCH, &format!("/api/v1/posts/{post}"), body).await
+                }
+                None => continue,
+            },
+            _ => match own.first() {
+                Some(post) if me.is_multiple_of(2) => {
+                    send(Method::DELETE, &format!("/api/v1/posts/{post}"), json!({})).await
+                }
+                _ => continue,
+            },
+        };
+        if !answer.status.is_success() {
+            done.refused += 1;
+            let fair = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::NOT_FOUND];
+            assert!(
+                fair.contains(&answer.status),
+                "{}: {}",
+                answer.status,
+                answer.text
+            );
+            assert!(answer.status != StatusCode::NOT_FOUND || round % 6 == 5 || round % 6 == 2);
+        }
+    }
+    if let Some(liked) = liked {
+        let path = format!("/api/v1/posts/{shared}/like/status?user_id={id}");
+        assert_eq!(
+            service.get(&path).await.json["data"]["is_liked"],
+            liked,
+            "client {me}"
+        );
+    }
+    done
+}
+
+/// Sixty-four clients write at once; afterwards every counter equals what it counts.
+async fn storm(service: &Service, kills: bool) {
+    let (_, author) = user(9_999);
+    let shared = service.publish(&author, "shared", "c0").await;
+    let database = service.database();
+    let (begun, done) = (Instant::now(), CancellationToken::new());
+    let killing = async {
+        if kills {
+            kill_connections(database, &done).await
+        } else {
+            0
+        }
+    };
+    let writing = async {
+        let all = join_all((0..MANY).map(|me| client(service, me, &shared))).await;
+        done.cancel();
+        all
+    };
+    let (killed, all) = tokio::join!(killing, writing);
+    let seconds = begun.elapsed().as_secs_f64();
+    let sum = |of: fn(&Done) -> u64| all.iter().map(of).sum::<u64>();
+    let (requests, refused, posts) = (sum(|d| d.requests), sum(|d| d.refused), sum(|d| d.posts));
+
+    let drift = number(
+        database,
+        "SELECT COUNT(*) FROM posts p WHERE p.like_count <> \
+        (SELECT COUNT(*) FROM likes l WHERE l.post_id = p.id)",
+    )
+    .await;
+    let rows = number(database, "SELECT COUNT(*) FROM posts").await;
+    let numbers = number(database, "SELECT COUNT(DISTINCT No) FROM posts").await;
+    let visible = number(
+        database,
+        "SELECT COUNT(*) FROM posts WHERE status = 'visible'",
+    )
+    .await;
+    note(&format!(
+        "storm: {MANY} clients, {requests} requests in {seconds:.1} s, {killed} connections killed, \
+         {refused} refused, {rows} posts, {drift} posts with drifted likes"
+    ));
+    assert_eq!(drift, 0);
+    assert_eq!(rows, numbers);
+    assert!(
+        rows.unsigned_abs() > posts,
+        "{rows} stored, {posts} acknowledged and one before"
+    );
+    assert!(!kills || killed > 0);
+    assert_eq!(
+        service.get("/api/v1/posts").await.json["meta"]["total"],
+        visible
+    );
+    for category in 0..4 {
+        let counted = number(
+            database,
+            &format!(
+                "SELECT COUNT(*) FROM posts WHERE status = 'visible' AND category = 'c{category}'"
+            ),
+        )
+        .await;
+        let list = service
+            .get(&format!("/api/v1/posts?category=c{category}"))
+            .await;
+        assert_eq!(list.json["meta"]["total"], counted, "c{category}");
+    }
+    for level in [1, 2] {
+        let sum = format!(
+            "SELECT COALESCE(SUM(visible), 0) FROM post_totals WHERE scope = '' AND level = {level}"
+        );
+        assert_eq!(number(database, &sum).await, visible);
+    }
+}
+
+on_every_database! {
+    async fn counters_equal_what_they_count_under_sixty_four_clients(service) {
+        storm(service, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_equal_what_they_count_while_connections_are_killed_on_mysql() {
+    if let Some(database) = Database::mysql().await {
+        storm(&Service::on(database).await, true).await;
     }
 }

@@ -156,6 +156,9 @@ fn idempotency_key(headers: &HeaderMap, draft: &Draft) -> Result<Option<Idempote
     let key = value.to_str().ok();
     let key = key.and_then(|key| IdempotencyKey::new(key, draft));
     key.map(Some).ok_or_else(|| {
-        ApiError::bad_request("Idempotency-Key 헤더는 1자 이상 255자 이하의 ASCII여야 합니다.")
+        ApiError::field(
+            "Idempotency-Key",
+            "Idempotency-Key 헤더는 1자 이상 255자 이하의 ASCII여야 합니다.",
+        )
     })
 }

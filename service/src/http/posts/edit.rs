@@ -94,9 +94,9 @@ impl ReplacePost {
         .map_err(|error| match error {
             // The Flask service's sentence; it asked for the author too.
             FieldError {
-                field: "title" | "content",
+                field: field @ ("title" | "content"),
                 fault: Fault::Missing,
-            } => ApiError::bad_request("제목, 내용, 작성자 ID는 필수입니다"),
+            } => ApiError::field(field, "제목, 내용, 작성자 ID는 필수입니다"),
             error => error.into(),
         })
     }
@@ -138,7 +138,7 @@ pub async fn edit_post(
         Some("unlike") => Some(Wish::Unlike),
         Some(_) => {
             let message = "action 필드는 like 또는 unlike여야 합니다.";
-            return Err(ApiError::bad_request(message));
+            return Err(ApiError::field("action", message));
         }
     };
     match wish {

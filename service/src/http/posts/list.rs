@@ -4,6 +4,7 @@ use super::view::PostView;
 use crate::board::{
     Board, Cursor, Direction, Order, Page, PageLimits, PageRequest, Post, PostFilter, SortKey, User,
 };
+use crate::comments::Comments;
 use crate::http::{
     envelope::ListEnvelope,
     error::{ApiError, ErrorEnvelope, PlainError},
@@ -51,14 +52,14 @@ impl PageParams {
         };
         if page.is_some() {
             let message = "page와 cursor는 함께 사용할 수 없습니다.";
-            return Err(ApiError::bad_request(message));
+            return Err(ApiError::field("cursor", message));
         }
         let cursor: Cursor = cursor
             .parse()
-            .map_err(|_| ApiError::bad_request("cursor가 올바르지 않습니다."))?;
+            .map_err(|_| ApiError::field("cursor", "cursor가 올바르지 않습니다."))?;
         if cursor.order != order {
             let message = "cursor는 같은 정렬 순서로만 사용할 수 있습니다.";
-            return Err(ApiError::bad_request(message));
+            return Err(ApiError::field("cursor", message));
         }
         Ok(PageRequest::after(cursor, size, limits))
     }
@@ -113,7 +114,8 @@ impl ListParams {
             Some("like_count") => SortKey::Likes,
             Some("comment_count") => SortKey::Comments,
             Some(_) => {
-                return Err(ApiError::bad_request(
+                return Err(ApiError::field(
+                    "sortBy",
                     "sortBy는 created_at, view_count, like_count, comment_count 중 하나여야 합니다.",
                 ));
             }
@@ -123,7 +125,7 @@ impl ListParams {
             Some("asc" | "ASC") => Direction::Ascending,
             Some(_) => {
                 let message = "sortOrder는 asc 또는 desc여야 합니다.";
-                return Err(ApiError::bad_request(message));
+                return Err(ApiError::field("sortOrder", message));
             }
         };
         Ok(Order { key, direction })
@@ -141,11 +143,11 @@ impl ListParams {
 }
 
 /// A number in the query string; nothing at all counts as absent.
-fn number(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
+fn number(name: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let refused = |_| ApiError::bad_request(format!("{name}은(는) 정수여야 합니다."));
+    let refused = |_| ApiError::field(name, format!("{name}은(는) 정수여야 합니다."));
     text.parse().map(Some).map_err(refused)
 }
 
@@ -167,6 +169,7 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
 pub async fn list_posts(
     State(board): State<Board>,
     State(limits): State<PageLimits>,
+    State(comments): State<Comments>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     Params(page): Params<PageParams>,
@@ -175,6 +178,7 @@ pub async fn list_posts(
     let order = list.order()?;
     let request = page.request(order, limits)?;
     let page = board.posts(list.filter(), order, request).await?;
+    comments.seen(page.items.iter().map(|post| &post.id));
     Ok(answer(page, &uri, &headers))
 }
 
@@ -198,6 +202,7 @@ pub async fn list_posts(
 pub async fn my_posts(
     State(board): State<Board>,
     State(limits): State<PageLimits>,
+    State(comments): State<Comments>,
     user: User,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
@@ -209,6 +214,7 @@ pub async fn my_posts(
     };
     let request = page.request(Order::LATEST, limits)?;
     let page = board.posts(filter, Order::LATEST, request).await?;
+    comments.seen(page.items.iter().map(|post| &post.id));
     Ok(answer(page, &uri, &headers))
 }
 

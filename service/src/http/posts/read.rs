@@ -2,6 +2,7 @@
 
 use super::view::PostView;
 use crate::board::{Board, PostId};
+use crate::comments::Comments;
 use crate::http::{
     caller::Caller,
     envelope::Envelope,
@@ -29,12 +30,15 @@ use http::HeaderMap;
 )]
 pub async fn read_post(
     State(board): State<Board>,
+    State(comments): State<Comments>,
     id: PostId,
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let post = board.post(&id, &caller.viewer()).await?;
-    let view = PostView::from(post.ok_or(ApiError::NoPost)?);
+    let post = post.ok_or(ApiError::NoPost)?;
+    comments.seen([&post.id]);
+    let view = PostView::from(post);
     let tag = ETag::of(&view);
     Ok(unless_known(&headers, &tag, || Envelope::ok(view)))
 }

@@ -64,6 +64,8 @@ macro_rules! guarded_columns {
 mod adoption;
 mod attempt;
 mod categories;
+mod comments;
+mod deactivations;
 mod likes;
 mod lists;
 mod numbers;

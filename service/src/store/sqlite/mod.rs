@@ -18,6 +18,8 @@ macro_rules! post_columns {
 }
 
 mod categories;
+mod comments;
+mod deactivations;
 mod likes;
 mod lists;
 mod posts;

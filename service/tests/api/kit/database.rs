@@ -8,7 +8,10 @@ use tempfile::TempDir;
 pub enum Database {
     Sqlite(TempDir),
     /// On a MySQL or MariaDB server.
-    MySql { server: String, name: String },
+    MySql {
+        server: String,
+        name: String,
+    },
 }
 
 impl Database {
@@ -62,6 +65,29 @@ impl Database {
                 connection.execute(sql).await.expect("the statement runs");
             }
             Self::MySql { server, name } => execute(&format!("{server}/{name}"), sql).await,
+        }
+    }
+
+    /// The number in the first column of the first row of a query.
+    pub async fn number(&self, sql: &str) -> i64 {
+        match self {
+            Self::Sqlite(_) => {
+                let mut connection = sqlx::SqliteConnection::connect(&self.url_text())
+                    .await
+                    .expect("a file");
+                let row = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                row.expect("a number")
+            }
+            Self::MySql { server, name } => {
+                let mut connection = MySqlConnection::connect(&format!("{server}/{name}"))
+                    .await
+                    .expect("a connection");
+                // Sums are decimals, counts are not.
+                let sql = format!("SELECT CAST(({sql}) AS SIGNED)");
+                let row = sqlx::query_scalar(&sql).fetch_one(&mut connection).await;
+                connection.close().await.expect("a clean end");
+                row.expect("a number")
+            }
         }
     }
 

@@ -1,14 +1,19 @@
 //! What the tests share: services on databases of their own, tokens, requests.
 
+pub mod comment_service;
 pub mod database;
 pub mod process;
 pub mod tokens;
+pub mod wait;
 
 use database::Database;
 use post_service::{
-    auth::{Authenticator, Keys, verifier::Verifier},
+    auth::{Authenticator, Keys, denied::Denied, verifier::Verifier},
     board::{Board, PageLimits, SystemClock, ViewerHash},
-    http::{self, App, likes::AnonymousLikes},
+    comments::{Comments, Pace},
+    config::Deactivation,
+    deactivation::Deactivations,
+    http::{self, App, Gate, likes::AnonymousLikes, rate::Limits},
     server,
     shutdown::Readiness,
     store::{self, Store, Views},
@@ -18,6 +23,7 @@ use serde_json::{Value, json};
 use std::{io::Write, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// Defines a test that runs on SQLite, and on MySQL and on MariaDB where there is one.
 macro_rules! on_every_database {
@@ -77,10 +83,35 @@ pub const CLIENT_ID: &str = "test-client";
 pub const ORIGIN: &str = "https://hhottdogg.shop";
 
 /// Settings of a test's service that differ from the usual.
-#[derive(Default)]
 pub struct Options {
     /// Whether requests without a token may like.
     pub anonymous_likes: bool,
+    /// What stands before every request.
+    pub gate: Gate,
+    /// The comment service.
+    pub comments: Option<Url>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            anonymous_likes: false,
+            gate: gate(),
+            comments: None,
+        }
+    }
+}
+
+/// A gate without limits, for the tests' origins.
+pub fn gate() -> Gate {
+    let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
+    Gate {
+        cors_origins: origins.into(),
+        trusted_proxies: Vec::new(),
+        limits: Limits::per_minute(0, 0),
+        hsts_max_age: 0,
+        secret_key: "test".into(),
+    }
 }
 
 /// A service on a free port of this machine, with a client.
@@ -111,6 +142,15 @@ impl Service {
         Self::with(store, keys, Some(database), options).await
     }
 
+    /// Another service, as another process would be, on the same database.
+    pub async fn beside(&self) -> Self {
+        let store = store::open(&self.database().url(), 8)
+            .await
+            .expect("the store opens");
+        let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
+        Self::with(store, keys, None, Options::default()).await
+    }
+
     /// A service on SQLite with these token keys.
     pub async fn with_keys(keys: Keys) -> Self {
         let database = Database::sqlite();
@@ -118,6 +158,15 @@ impl Service {
             .await
             .expect("the store opens");
         Self::with(store, keys, Some(database), Options::default()).await
+    }
+
+    /// A service on SQLite behind this gate.
+    pub async fn behind(gate: Gate) -> Self {
+        let options = Options {
+            gate,
+            ..Options::default()
+        };
+        Self::on_with(Database::sqlite(), options).await
     }
 
     /// A service on whatever store.
@@ -128,26 +177,41 @@ impl Service {
         options: Options,
     ) -> Self {
         let clock = Arc::new(SystemClock);
+        let stop = CancellationToken::new();
         let readiness = Readiness::default();
         readiness.schema_is_good();
         let (views, writer) = Views::new(Arc::clone(&store));
         tokio::spawn(writer.run());
         let viewers = ViewerHash::new("secret");
         let app = App {
-            board: Board::new(store, clock.clone(), viewers, views),
+            board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
             anonymous_likes: AnonymousLikes(options.anonymous_likes),
-            authenticator: Authenticator::new(Verifier::new(ISSUER, CLIENT_ID), keys, clock),
+            comments: match options.comments {
+                Some(url) => Comments::start(store.clone(), url, Pace::default(), &stop)
+                    .expect("a comment service"),
+                None => Comments::unconfigured(store.clone()),
+            },
+            deactivations: Deactivations::new(
+                store.clone(),
+                clock.clone(),
+                Deactivation::Delete,
+                None,
+            ),
+            authenticator: Authenticator::new(
+                Verifier::new(ISSUER, CLIENT_ID),
+                keys,
+                clock,
+                Denied::listed_in(store),
+            ),
             pages: PageLimits {
                 default_size: 10,
                 max_size: 50,
             },
             readiness: readiness.clone(),
         };
-        let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
-        let router = http::router(app, &origins);
+        let router = http::router(app, &options.gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let stop = CancellationToken::new();
         tokio::spawn(server::serve(
             listener,
             router,
@@ -212,6 +276,15 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Says something that is seen although the test harness swallows output: figures, skips.
+pub fn note(line: &str) {
+    use std::io::Write;
+    let line = format!("{line}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error");
 }
 
 /// A client that tells what it was sent, redirects included.

@@ -1,0 +1,99 @@
+//! `Idempotency-Key`: a request that is sent again publishes nothing new.
+
+use crate::kit::{Answer, Service, database::Database, tokens};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+async fn publish(service: &Service, token: &str, key: &str, body: &Value) -> Answer {
+    let request = service
+        .request(Method::POST, "/api/v1/posts")
+        .bearer_auth(token);
+    Answer::of(request.header("Idempotency-Key", key).json(body)).await
+}
+
+fn post(title: &str) -> Value {
+    json!({"title": title, "content": "c", "category": "k"})
+}
+
+async fn total(service: &Service) -> Value {
+    service.get("/api/v1/posts").await.json["meta"]["total"].clone()
+}
+
+on_every_database! {
+    async fn the_same_key_publishes_once_a_user_and_day(service) {
+        let (alice, bob) = (tokens::alice(), tokens::bob());
+        let first = publish(service, &alice, "k1", &post("t")).await;
+        let again = publish(service, &alice, "k1", &post("t")).await;
+        assert_eq!((first.status, again.status), (StatusCode::CREATED, StatusCode::CREATED));
+        assert_eq!((&first.text, first.header("location")), (&again.text, again.header("location")));
+        assert_eq!((first.header("idempotency-replayed"), again.header("idempotency-replayed")), ("", "true"));
+        let other = publish(service, &alice, "k1", &post("u")).await;
+        assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(total(service).await, 1);
+        assert_eq!(publish(service, &bob, "k1", &post("t")).await.status, StatusCode::CREATED);
+        assert_eq!(publish(service, &alice, "k2", &post("t")).await.status, StatusCode::CREATED);
+        assert_eq!(total(service).await, 3);
+        // A day later the key is free again.
+        service.execute("UPDATE idempotency_keys SET created_at = '2020-01-01T00:00:00'").await;
+        let later = publish(service, &alice, "k1", &post("v")).await;
+        assert_eq!((later.status, later.header("idempotency-replayed")), (StatusCode::CREATED, ""));
+        assert_eq!(publish(service, &alice, "k1", &post("v")).await.header("idempotency-replayed"), "true");
+    }
+}
+
+on_every_database! {
+    async fn a_key_has_a_length_and_is_ascii(service) {
+        let alice = tokens::alice();
+        for key in [String::new(), "x".repeat(256), "키".into()] {
+            let refused = publish(service, &alice, &key, &post("t")).await;
+            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{key}");
+            assert!(refused.message().contains("Idempotency-Key"), "{}", refused.text);
+        }
+        assert_eq!(publish(service, &alice, &"x".repeat(255), &post("t")).await.status, StatusCode::CREATED);
+        // A refused draft takes no key.
+        assert_eq!(publish(service, &alice, "k", &json!({"title": "t"})).await.status, StatusCode::BAD_REQUEST);
+        assert_eq!(publish(service, &alice, "k", &post("t")).await.status, StatusCode::CREATED);
+    }
+}
+
+/// Answers are the one post, or a request to wait; at least one is the post.
+fn check(answers: &[Answer]) {
+    let mut ids = BTreeSet::new();
+    for answer in answers {
+        match answer.status {
+            StatusCode::CREATED => drop(ids.insert(answer.json["data"]["id"].to_string())),
+            status => assert_eq!(status, StatusCode::CONFLICT, "{}", answer.text),
+        }
+    }
+    assert_eq!(ids.len(), 1, "{ids:?}");
+}
+
+on_every_database! {
+    async fn requests_sent_at_once_publish_once(service) {
+        let alice = tokens::alice();
+        for round in 0..10 {
+            let key = format!("round {round}");
+            let body = post("t");
+            let send = || publish(service, &alice, &key, &body);
+            check(&futures::future::join_all((0..8).map(|_| send())).await);
+            assert_eq!(total(service).await, round + 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_sent_at_once_to_two_processes_publish_once_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let one = Service::on(database).await;
+    let two = one.beside().await;
+    let (alice, body) = (tokens::alice(), post("t"));
+    for round in 0..20 {
+        let key = format!("round {round}");
+        let send = |number: usize| publish([&one, &two][number % 2], &alice, &key, &body);
+        check(&futures::future::join_all((0..8).map(send)).await);
+        assert_eq!(total(&one).await, round + 1);
+    }
+}

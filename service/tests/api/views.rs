@@ -1,0 +1,118 @@
+//! Views: each viewer once a day, whoever counts.
+
+use crate::kit::{Service, client, database::Database, process::Served, tokens, wait::until};
+use futures::future::join_all;
+use nix::sys::signal::Signal;
+use reqwest::Method;
+
+async fn view(service: &Service, id: &str, viewer: &str) -> i64 {
+    let request = service.request(Method::GET, &format!("/api/v1/posts/{id}"));
+    let answer = request
+        .header("User-Agent", viewer)
+        .send()
+        .await
+        .expect("an answer");
+    let json: serde_json::Value = answer.json().await.expect("JSON");
+    json["data"]["view_count"].as_i64().expect("a count")
+}
+
+/// Stored views: lists show no others.
+async fn stored(service: &Service, id: &str) -> i64 {
+    let list = service.get("/api/v1/posts?per_page=50").await;
+    let posts = list.json["data"].as_array().expect("posts");
+    let post = posts.iter().find(|post| post["id"] == id).expect("listed");
+    post["view_count"].as_i64().expect("a count")
+}
+
+on_every_database! {
+    async fn a_viewer_counts_once_and_sees_it_at_once(service) {
+        let alice = tokens::alice();
+        let id = service.publish(&alice, "t", "c").await;
+        for _ in 0..3 {
+            assert_eq!(view(service, &id, "one").await, 1);
+        }
+        until("the view is stored", async || stored(service, &id).await == 1).await;
+        for stored_before in [1, 2, 2] {
+            assert_eq!(view(service, &id, "one").await, stored_before);
+            assert_eq!(view(service, &id, "two").await, 2);
+            until("the view is stored", async || stored(service, &id).await == 2).await;
+        }
+        // A token's user is another viewer than the same browser without it.
+        let read = service.request(Method::GET, &format!("/api/v1/posts/{id}"));
+        let answer = read.bearer_auth(&alice).send().await.expect("an answer");
+        assert!(answer.text().await.expect("text").contains("\"view_count\":3"));
+        // Days later everybody counts again.
+        until("the view is stored", async || stored(service, &id).await == 3).await;
+        service.execute("UPDATE post_views SET day = '2020-01-01'").await;
+        assert_eq!(view(service, &id, "one").await, 4);
+    }
+}
+
+on_every_database! {
+    async fn a_crowd_is_counted_to_the_last(service) {
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(service.publish(&tokens::alice(), "t", "c").await);
+        }
+        let views = (0..300).map(|number| {
+            let (id, viewer) = (&ids[number % 3], format!("viewer {}", number % 150));
+            async move { view(service, id, &viewer).await }
+        });
+        join_all(views).await;
+        for id in &ids {
+            until("all are stored", async || stored(service, id).await == 50).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_count_a_viewer_once_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let one = Service::on(database).await;
+    let two = one.beside().await;
+    let id = one.publish(&tokens::alice(), "t", "c").await;
+    let views = (0..400).map(|number| {
+        let (service, viewer) = ([&one, &two][number % 2], format!("viewer {}", number / 4));
+        let id = &id;
+        async move { view(service, id, &viewer).await }
+    });
+    join_all(views).await;
+    until("all are stored", async || stored(&one, &id).await == 100).await;
+    assert_eq!(view(&one, &id, "viewer 0").await, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminated_process_has_counted_every_view() {
+    for database in [Some(Database::sqlite()), Database::mysql().await]
+        .into_iter()
+        .flatten()
+    {
+        let service = Service::on(database).await;
+        let id = service.publish(&tokens::alice(), "t", "c").await;
+        let url = service.database().url_text();
+        let mut served = Served::start(&[
+            ("DATABASE_URL", &url),
+            ("SECRET_KEY", "s"),
+            ("COGNITO_USER_POOL_ID", "ap-northeast-2_Test"),
+            ("COGNITO_REGION", "ap-northeast-2"),
+            ("COGNITO_CLIENT_ID", "client"),
+            ("COGNITO_JWKS_URL", "http://127.0.0.1:1/jwks.json"),
+        ])
+        .await;
+        served.log_line("ready to serve").await;
+        let client = client();
+        let views = (0..200).map(|number| {
+            let url = format!("http://{}/api/v1/posts/{id}", served.api);
+            let request = client
+                .get(url)
+                .header("User-Agent", format!("viewer {number}"));
+            async move { request.send().await.expect("an answer").status().as_u16() }
+        });
+        assert!(join_all(views).await.iter().all(|status| *status == 200));
+        served.signal(Signal::SIGTERM);
+        assert_eq!(served.exit_code().await, Some(0));
+        assert_eq!(stored(&service, &id).await, 200);
+    }
+}
