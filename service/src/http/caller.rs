@@ -18,7 +18,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use ipnet::IpNet;
 use std::{
     convert::Infallible,
@@ -42,9 +42,7 @@ struct Known {
 
 impl Caller {
     fn new(token: Option<Recognition>, address: Option<IpAddr>, headers: &HeaderMap) -> Self {
-        let agent = headers
-            .get(header::USER_AGENT)
-            .map(|value| value.as_bytes());
+        let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
         let agent = String::from_utf8_lossy(agent.unwrap_or_default()).into_owned();
         Self(Arc::new(Known {
             token,

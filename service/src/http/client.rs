@@ -146,7 +146,7 @@ mod tests {
             .collect()
     }
 
-    /// The address seen through proxies in 10.0.0.0/8 and 2001:db8:1::/48.
+    /// The address seen through proxies in `10.0.0.0/8` and `2001:db8:1::/48`.
     fn through(headers: &[(HeaderName, &[u8])]) -> Option<String> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {

@@ -1,6 +1,10 @@
 //! The OpenAPI document and Swagger UI, served from this binary.
 
-use super::App;
+use super::{
+    App,
+    error::{ErrorEnvelope, PlainError},
+    problem::ProblemDetails,
+};
 use axum::Router;
 use http::{HeaderName, HeaderValue};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -30,6 +34,8 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "users", description = "The caller's account"),
         (name = "system", description = "Whether the service lives and works"),
     ),
+    servers((url = "/", description = "This service")),
+    components(schemas(ErrorEnvelope, PlainError, ProblemDetails)),
     modifiers(&Bearer),
 )]
 struct Document;

@@ -39,6 +39,7 @@ pub struct ErrorEnvelope {
     error: ErrorCode,
     /// The request's id, where the fault is the service's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
     request_id: Option<String>,
 }
 
@@ -67,6 +68,7 @@ pub struct PlainError {
     message: String,
     /// The request's id, where the fault is the service's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
     request_id: Option<String>,
 }
 
@@ -202,7 +204,7 @@ impl ApiError {
     }
 
     /// What it says, apart from any shape.
-    fn problem(&self) -> Problem {
+    pub(super) fn problem(&self) -> Problem {
         let detail = match self {
             Self::Token(error) => explain_token(*error).to_owned(),
             error => error.to_string(),

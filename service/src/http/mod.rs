@@ -10,6 +10,7 @@ pub mod caller;
 pub mod categories;
 pub mod client;
 pub mod comments;
+pub mod complete;
 pub mod docs;
 pub mod envelope;
 pub mod error;
@@ -78,7 +79,8 @@ pub struct Gate {
 
 /// The whole service's router.
 pub fn router(app: App, gate: &Gate) -> Router {
-    let (routes, api) = routes().split_for_parts();
+    let (routes, mut api) = routes().split_for_parts();
+    complete::complete(&mut api);
     let recogniser = Recogniser {
         authenticator: app.authenticator.clone(),
         trusted_proxies: gate.trusted_proxies.clone().into(),
@@ -107,7 +109,9 @@ pub fn router(app: App, gate: &Gate) -> Router {
 
 /// The OpenAPI document of everything that is routed.
 pub fn openapi() -> OpenApi {
-    routes().into_openapi()
+    let mut api = routes().into_openapi();
+    complete::complete(&mut api);
+    api
 }
 
 fn routes() -> OpenApiRouter<App> {

@@ -158,7 +158,10 @@ fn asks_for_problems(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::limits, *};
+    use axum::{Router, body::to_bytes, middleware, routing::get};
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
 
     fn asks(accept: &str) -> bool {
         asks_for_problems(&HeaderMap::from_iter([(
@@ -195,5 +198,43 @@ mod tests {
             assert!(!asks(accept), "{accept}");
         }
         assert!(!asks_for_problems(&HeaderMap::new()));
+    }
+
+    /// The answer of this router, with its errors rewritten, to somebody who asks for problems.
+    async fn problem_of(router: Router) -> Value {
+        let router = router
+            .layer(limits::catch_panics())
+            .layer(middleware::from_fn(rewrite));
+        let request = Request::get("/").header(header::ACCEPT, MEDIA_TYPE);
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await;
+        let response = response.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing() {
+        async fn panics() -> &'static str {
+            panic!("secret")
+        }
+        let problem = problem_of(Router::new().route("/", get(panics))).await;
+        assert_eq!(
+            (&problem["status"], &problem["code"]),
+            (&json!(500), &json!("internal"))
+        );
+        assert!(!problem.to_string().contains("secret"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_a_problem() {
+        let router = Router::new()
+            .route("/", get(std::future::pending::<()>))
+            .layer(middleware::from_fn(limits::deadline));
+        let problem = problem_of(router).await;
+        assert_eq!(
+            (&problem["status"], &problem["code"]),
+            (&json!(503), &json!("timeout"))
+        );
     }
 }

@@ -106,6 +106,11 @@ impl Class {
     }
 }
 
+/// Whether requests of this method to this path are counted.
+pub fn is_limited(method: &Method, path: &str) -> bool {
+    Class::of(method, path).is_some()
+}
+
 /// What became of a request that was counted. Times are in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Verdict {

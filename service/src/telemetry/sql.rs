@@ -34,8 +34,7 @@ impl SqlUsage {
     pub fn of(span: &Span) -> Option<Arc<Self>> {
         span.with_subscriber(|(id, subscriber)| {
             let span = subscriber.downcast_ref::<Registry>()?.span(id)?;
-            let usage = span.extensions().get::<Arc<Self>>().cloned();
-            usage
+            span.extensions().get::<Arc<Self>>().cloned()
         })?
     }
 

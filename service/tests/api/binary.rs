@@ -145,7 +145,16 @@ async fn openapi_prints_the_document_with_no_setting() {
 async fn a_wrong_setting_stops_the_start_with_one_line_naming_it() {
     let mysql = ("DATABASE_URL", "mysql://u:geheim@127.0.0.1:1/d");
     let sqlite = ("DATABASE_URL", "sqlite:///nonexistent/p.db");
-    let cases: [(&[(&str, &str)], &str); 10] = [
+    let cases: [(&[(&str, &str)], &str); 13] = [
+        (&[("TRUSTED_PROXIES", "10.0.0.0/8,x")], "TRUSTED_PROXIES"),
+        (
+            &[("RATE_LIMIT_WRITES_PER_MINUTE", "-1")],
+            "RATE_LIMIT_WRITES_PER_MINUTE",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector")],
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
         (&[("LISTEN_ADDRESS", "here")], "LISTEN_ADDRESS"),
         (&[("METRICS_ADDRESS", "9090")], "METRICS_ADDRESS"),
         (&[("DATABASE_URL", "postgres://geheim@h/d")], "DATABASE_URL"),

@@ -1,6 +1,6 @@
 //! Many clients at once.
 
-use crate::kit::{Answer, Service, database::Database, note, tokens};
+use crate::kit::{Answer, Service, database::Database, say, tokens};
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -233,7 +233,7 @@ async fn storm(service: &Service, kills: bool) {
         "SELECT COUNT(*) FROM posts WHERE status = 'visible'",
     )
     .await;
-    note(&format!(
+    say(&format!(
         "storm: {MANY} clients, {requests} requests in {seconds:.1} s, {killed} connections killed, \
          {refused} refused, {rows} posts, {drift} posts with drifted likes"
     ));

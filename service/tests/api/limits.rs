@@ -1,6 +1,7 @@
 //! How often clients may come, and who counts as one.
 
-use crate::kit::{self, Answer, ORIGIN, Service, tokens};
+use crate::kit::{self, Answer, ORIGIN, Service, process::Served, tokens};
+use nix::sys::signal::Signal;
 use post_service::http::{Gate, rate::Limits};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::json;
@@ -189,4 +190,32 @@ async fn zero_is_no_limit_and_probes_documents_and_preflights_have_none() {
             .header("Access-Control-Request-Method", "POST");
         assert_eq!(status(preflight).await, 200);
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_names_nobody_turns_limits_off_with_one_warning() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut served = Served::start(&[
+        ("HOME", home.path().to_str().expect("UTF-8")),
+        ("RATE_LIMIT_READS_PER_MINUTE", "1"),
+        ("TRUSTED_PROXIES", "127.0.0.0/8,::1/128"),
+    ])
+    .await;
+    let url = format!("http://{}{READ}", served.api);
+    let read = |address: Option<&'static str>| {
+        let request = served.client.get(&url);
+        match address {
+            Some(address) => status(request.header("X-Forwarded-For", address)),
+            None => status(request),
+        }
+    };
+    for _ in 0..3 {
+        assert_eq!(read(None).await, 404);
+    }
+    let named = Some("203.0.113.1");
+    assert_eq!((read(named).await, read(named).await), (404, 429));
+    served.signal(Signal::SIGTERM);
+    let log = served.rest_of_log().await;
+    let warnings = log.iter().filter(|line| line.contains("TRUSTED_PROXIES"));
+    assert_eq!(warnings.count(), 1, "{log:?}");
 }

@@ -15,7 +15,10 @@ mod binary;
 mod categories;
 mod comments;
 mod concurrency;
+mod document;
 mod edits;
+mod failover;
+
 mod headers;
 mod idempotency;
 mod likes;

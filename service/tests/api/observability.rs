@@ -1,10 +1,22 @@
 //! What the program tells of itself: log lines, metrics, traces.
 
-use crate::kit::process::Served;
-use axum::{Router, body::Bytes, extract::State, routing::post};
+use crate::kit::{
+    database::Database,
+    process::{Served, run},
+    tokens,
+};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    routing::{get, post},
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{net::TcpListener, sync::Mutex};
 
 /// A service on SQLite in a folder of its own, with the development token.
@@ -234,4 +246,75 @@ async fn a_collector_that_is_down_delays_neither_requests_nor_the_end() {
 fn hex(text: &str) -> Vec<u8> {
     let digits = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal digits");
     (0..text.len()).step_by(2).map(digits).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_are_counted_on_mysql_too() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let url = database.url_text();
+    let (code, _, error) = run(&["migrate"], &[("DATABASE_URL", &url)]).await;
+    assert_eq!(code, 0, "{error}");
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("SECRET_KEY", "s"),
+        ("COGNITO_USER_POOL_ID", "ap-northeast-2_Test"),
+        ("COGNITO_REGION", "ap-northeast-2"),
+        ("COGNITO_CLIENT_ID", "client"),
+        ("COGNITO_JWKS_URL", "http://127.0.0.1:1/jwks.json"),
+    ];
+    let mut served = Served::start(&environment).await;
+    served.log_line("ready to serve").await;
+    let categories = format!("http://{}/api/v1/categories", served.api);
+    let answer = served.client.get(categories).send().await;
+    assert!(answer.expect("an answer").status().is_success());
+    let mut line = served.log_line("request").await;
+    while line["route"] != "/api/v1/categories" {
+        line = served.log_line("request").await;
+    }
+    assert_eq!(line["sql_count"], 1, "{line}");
+    assert!(line["sql_ms"].as_f64() > Some(0.0), "{line}");
+}
+
+#[tokio::test]
+async fn the_age_of_the_token_keys_is_a_metric() {
+    let set = json!({"keys": [tokens::KEY.public_jwk().expect("a key")]}).to_string();
+    let router = Router::new().route("/jwks.json", get(async move || set));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let jwks = format!(
+        "http://{}/jwks.json",
+        listener.local_addr().expect("an address")
+    );
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let home = tempfile::tempdir().expect("a folder");
+    let begun = tokens::now();
+    let served = Served::start(&[
+        ("HOME", home.path().to_str().expect("UTF-8")),
+        ("COGNITO_USER_POOL_ID", "ap-northeast-2_Test"),
+        ("COGNITO_REGION", "ap-northeast-2"),
+        ("COGNITO_CLIENT_ID", "client"),
+        ("COGNITO_JWKS_URL", &jwks),
+    ])
+    .await;
+    let metrics = format!("http://{}/metrics", served.metrics);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let metrics = loop {
+        let answer = served.client.get(&metrics).send().await.expect("an answer");
+        let text = answer.text().await.expect("text");
+        if text.contains("jwks_keys 1") {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "no keys in {text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let value = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("jwks_last_success_timestamp_seconds "))
+        .expect("a time");
+    let fetched: f64 = value.parse().expect("a number");
+    let around = begun..=tokens::now() + 1;
+    #[expect(clippy::cast_possible_truncation, reason = "whole seconds will do")]
+    let fetched = fetched.ceil() as i64;
+    assert!(around.contains(&fetched), "{fetched}");
 }

@@ -112,11 +112,11 @@ impl From<NewPost> for CreatedPost {
 )]
 pub async fn create_post(
     State(board): State<Board>,
-    author: User,
+    author: Result<User, ApiError>,
     headers: HeaderMap,
     body: Result<JsonObject<CreatePost>, ApiError>,
 ) -> Result<Response, CreateError> {
-    let JsonObject(body) = body?;
+    let (author, JsonObject(body)) = (author?, body?);
     let draft = body.draft()?;
     let key = idempotency_key(&headers, &draft)?;
     let created = board

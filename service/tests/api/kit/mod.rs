@@ -2,7 +2,9 @@
 
 pub mod comment_service;
 pub mod database;
+pub mod mysqld;
 pub mod process;
+pub mod switchboard;
 pub mod tokens;
 pub mod wait;
 
@@ -276,15 +278,6 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-/// Says something that is seen although the test harness swallows output: figures, skips.
-pub fn note(line: &str) {
-    use std::io::Write;
-    let line = format!("{line}\n");
-    std::io::stderr()
-        .write_all(line.as_bytes())
-        .expect("standard error");
 }
 
 /// A client that tells what it was sent, redirects included.
