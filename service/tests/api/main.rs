@@ -31,6 +31,7 @@ mod posts;
 mod problem;
 mod replay;
 mod schemathesis;
+mod swagger;
 mod system;
 mod tokens;
 mod views;

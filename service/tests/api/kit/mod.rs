@@ -1,6 +1,7 @@
 //! What the tests share: services on databases of their own, tokens, requests.
 
 pub mod comment_service;
+pub mod browser;
 pub mod database;
 pub mod mysqld;
 pub mod process;
