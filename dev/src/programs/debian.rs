@@ -49,8 +49,8 @@ impl Closure<'_> {
             .folder(&debs)
             .run()
             .await?;
-        merge_usr(root)?;
         unpack(&debs, root, log).await?;
+        merge_usr(root, log).await?;
         for folder in PAPERS {
             let _ = std::fs::remove_dir_all(root.join("usr/share").join(folder));
         }
@@ -66,11 +66,24 @@ impl Closure<'_> {
     }
 }
 
-/// Makes the links of a merged `/usr`, so that packages from before the merge land in it too.
-fn merge_usr(root: &Path) -> Result<()> {
-    for folder in ["bin", "sbin", "lib", "lib64"] {
-        std::fs::create_dir_all(root.join("usr").join(folder))?;
-        std::os::unix::fs::symlink(format!("usr/{folder}"), root.join(folder))?;
+/// Moves what packages from before the merge of `/usr` brought into its place there. (Links made
+/// before would be replaced by folders in unpacking.)
+async fn merge_usr(root: &Path, log: &Path) -> Result<()> {
+    for folder in ["bin", "sbin", "lib"] {
+        let old = root.join(folder);
+        if !old.is_dir() || old.is_symlink() {
+            continue;
+        }
+        let new = root.join("usr").join(folder);
+        std::fs::create_dir_all(&new)?;
+        Command::new("cp")
+            .arg("--archive")
+            .arg(old.join("."))
+            .arg(&new)
+            .log(log)
+            .run()
+            .await?;
+        std::fs::remove_dir_all(&old)?;
     }
     Ok(())
 }

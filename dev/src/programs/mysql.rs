@@ -143,6 +143,13 @@ impl MySqlServer {
         args
     }
 
+    /// Program and [`Self::base_args`], one a line, for tests that start servers of their own.
+    pub fn command_lines(&self) -> String {
+        let program = self.program().display().to_string();
+        let words: Vec<_> = std::iter::once(program).chain(self.base_args()).collect();
+        words.join("\n")
+    }
+
     /// How it makes its system tables, with a `root` that has no password yet.
     pub fn initialization(&self) -> Result<Initialization> {
         Ok(match self.kind {

@@ -13,9 +13,12 @@ use crate::down::{self, Purge};
 use crate::kit;
 use crate::packages::{self, Package};
 use crate::paths::Paths;
-use crate::programs::cache::{self, Key};
 use crate::programs::go;
 use crate::programs::mysql::Kind;
+use crate::programs::{
+    self,
+    cache::{self, Key},
+};
 use crate::progress::{Progress, is_ci};
 use crate::state::{self, Lock};
 use crate::up;
@@ -132,12 +135,14 @@ async fn service(paths: &Paths, progress: &Progress, full: bool) -> Result<Outco
         backends.s3(),
         backends.schemathesis(),
     )?;
+    let mysqld = programs::mysql::obtain(paths, progress, Kind::MySql).await?;
     let browser = Option::zip(command::find("chromium"), command::find("chromedriver"));
     let mut cargo = Cargo::new(
         &paths.checkout,
         &["test", "-p", "post-service", "--test", "*"],
     )
     .env("TEST_MYSQL_URL", mysql)
+    .env("TEST_MYSQLD", mysqld.command_lines())
     .env("TEST_MARIADB_URL", mariadb)
     .env("TEST_COGNITO_ENDPOINT", cognito)
     .env("TEST_S3_ENDPOINT", s3)

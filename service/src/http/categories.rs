@@ -50,7 +50,8 @@ impl From<Category> for CategoryView {
 #[derive(Debug, Deserialize, ToSchema)]
 struct CreateCategory {
     /// 1 to 50 characters; trimmed and brought to Unicode NFC.
-    #[schema(required = true, example = "자유", min_length = 1, max_length = 50)]
+    #[schema(value_type = String, required = true, example = "자유",
+        min_length = 1, max_length = 50, pattern = r"\S")]
     name: Option<String>,
 }
 

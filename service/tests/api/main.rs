@@ -32,6 +32,8 @@ mod outage;
 mod posts;
 mod problem;
 mod replay;
+mod schemathesis;
+mod swagger;
 mod system;
 mod tokens;
 mod users;

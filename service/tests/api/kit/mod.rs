@@ -2,6 +2,7 @@
 
 pub mod cognito;
 pub mod comment_service;
+pub mod browser;
 pub mod database;
 pub mod forge;
 pub mod key_endpoint;
