@@ -1,4 +1,5 @@
 -- True for a like made with a token; likes of the Flask service and of anonymous requests are not.
+-- phase: finish
 -- probe: column likes.verified
 -- Lock: metadata only, for an instant.
 ALTER TABLE likes ADD COLUMN verified BOOLEAN NOT NULL DEFAULT FALSE, ALGORITHM = INSTANT

@@ -1,4 +1,5 @@
 -- An author's posts, newest first.
+-- phase: finish
 -- probe: index posts.ix_posts_author
 -- Lock: none while it is built (reads and writes go on).
 ALTER TABLE posts ADD INDEX ix_posts_author (user_id, status, No), ALGORITHM = INPLACE, LOCK = NONE

@@ -482,7 +482,10 @@ impl Settings {
             bucket_name,
             prefix: media::config::prefix(&self.s3_folder_prefix)?,
             max_file_size: self.max_file_size,
-            public_base: domain.as_deref().map(media::config::public_base).transpose()?,
+            public_base: domain
+                .as_deref()
+                .map(media::config::public_base)
+                .transpose()?,
         })
     }
 

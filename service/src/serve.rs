@@ -103,8 +103,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         media: media.clone(),
     };
 
-    let deletions =
-        tokio::spawn(media.delete_objects(media::Pace::default(), stop.clone()));
+    let deletions = tokio::spawn(media.delete_objects(media::Pace::default(), stop.clone()));
     let upkeep = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;

@@ -14,7 +14,11 @@ const SECRET: &[u8] = b"37.5665N";
 
 fn picture(format: ImageFormat) -> Vec<u8> {
     let pixels = RgbImage::from_fn(40, 20, |x, y| {
-        Rgb([u8::try_from(x * 6).unwrap(), u8::try_from(y * 12).unwrap(), 7])
+        Rgb([
+            u8::try_from(x * 6).unwrap(),
+            u8::try_from(y * 12).unwrap(),
+            7,
+        ])
     });
     let mut file = Cursor::new(Vec::new());
     DynamicImage::from(pixels)
@@ -76,7 +80,11 @@ fn an_image_that_lies_on_its_side_stays_so_and_tells_nothing_else() {
     for format in FORMATS {
         let cleaned = clean(with_metadata(picture(format), 6)).unwrap();
         assert!(!holds(&cleaned.bytes, SECRET), "{format:?}");
-        assert_eq!(orientation(&cleaned.bytes), Orientation::Rotate90, "{format:?}");
+        assert_eq!(
+            orientation(&cleaned.bytes),
+            Orientation::Rotate90,
+            "{format:?}"
+        );
     }
 }
 
@@ -104,7 +112,15 @@ fn comments_of_a_jpeg_go_wherever_they_stand() {
     let comment = [&[0xff, 0xfe, 0, 10][..], SECRET].concat();
     let xmp = [&[0xff, 0xe1, 0, 10][..], SECRET].concat();
     let end = plain.len() - 2;
-    let dirty = [&plain[..2], &comment, &plain[2..end], &comment, &xmp, &plain[end..]].concat();
+    let dirty = [
+        &plain[..2],
+        &comment,
+        &plain[2..end],
+        &comment,
+        &xmp,
+        &plain[end..],
+    ]
+    .concat();
     assert_eq!(clean(dirty).unwrap().bytes, plain);
 }
 
@@ -135,7 +151,10 @@ fn disguised_files_are_told_by_their_content() {
         assert_eq!(fault, ImageFault::UnknownKind);
     }
     // The first bytes alone make no image.
-    for head in [&b"GIF89a<script>alert(1)</script>"[..], b"\x89PNG\r\n\x1a\n<svg/>"] {
+    for head in [
+        &b"GIF89a<script>alert(1)</script>"[..],
+        b"\x89PNG\r\n\x1a\n<svg/>",
+    ] {
         assert_eq!(clean(head.to_vec()).unwrap_err(), ImageFault::Damaged);
     }
 }

@@ -42,8 +42,8 @@ pub(super) fn is_too_long(error: &sqlx::Error) -> bool {
 
 /// Whether the whole transaction was given up and may simply be run again.
 pub(super) fn is_rolled_back(error: &sqlx::Error) -> bool {
-    // Deadlock, lock wait timeout.
-    mysql_code(error).is_some_and(|code| matches!(code, 1213 | 1205))
+    // Deadlock, lock wait timeout, a table that was altered since the transaction's snapshot.
+    mysql_code(error).is_some_and(|code| matches!(code, 1213 | 1205 | 1412))
 }
 
 /// Refusals that end without a change on our side: too many connections, no access or no database
@@ -51,7 +51,7 @@ pub(super) fn is_rolled_back(error: &sqlx::Error) -> bool {
 fn is_passing_refusal(code: u16) -> bool {
     matches!(
         code,
-        1040 | 1044 | 1045 | 1049 | 1129 | 1203 | 1226 | 1146 | 1205 | 1213 | 1021
+        1040 | 1044 | 1045 | 1049 | 1129 | 1203 | 1226 | 1146 | 1205 | 1213 | 1412 | 1021
     )
 }
 

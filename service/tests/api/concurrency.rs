@@ -104,12 +104,14 @@ struct Done {
     requests: u64,
     refused: u64,
     posts: u64,
+    /// Whether the client likes the shared post, as far as it was told.
+    liked: Option<bool>,
 }
 
 /// One client: publishes, likes and unlikes, moves its posts between categories, deletes some. What
 /// it was told last is what must hold at the end.
 async fn client(service: &Service, me: usize, shared: &str) -> Done {
-    let (id, token) = user(me);
+    let (_, token) = user(me);
     let mut done = Done::default();
     let mut liked: Option<bool> = None;
     let mut own: Vec<String> = Vec::new();
@@ -186,14 +188,7 @@ async fn client(service: &Service, me: usize, shared: &str) -> Done {
             assert!(answer.status != StatusCode::NOT_FOUND || round % 6 == 5 || round % 6 == 2);
         }
     }
-    if let Some(liked) = liked {
-        let path = format!("/api/v1/posts/{shared}/like/status?user_id={id}");
-        assert_eq!(
-            service.get(&path).await.json["data"]["is_liked"],
-            liked,
-            "client {me}"
-        );
-    }
+    done.liked = liked;
     done
 }
 
@@ -237,6 +232,15 @@ async fn storm(service: &Service, kills: bool) {
         "storm: {MANY} clients, {requests} requests in {seconds:.1} s, {killed} connections killed, \
          {refused} refused, {rows} posts, {drift} posts with drifted likes"
     ));
+    for (me, done) in all.iter().enumerate() {
+        let (id, _) = user(me);
+        let path = format!("/api/v1/posts/{shared}/like/status?user_id={id}");
+        let status = service.get(&path).await.json["data"]["is_liked"].as_bool();
+        assert!(
+            done.liked.is_none() || status == done.liked,
+            "client {me}: {status:?}"
+        );
+    }
     assert_eq!(drift, 0);
     assert_eq!(rows, numbers);
     assert!(

@@ -112,7 +112,9 @@ impl MigrateError {
         use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
         let (place, migration) = (place.to_owned(), migration.to_owned());
         match source {
-            Execute(source) | ExecuteMigration(source, _) if errors::is_connection_lost(&source) => {
+            Execute(source) | ExecuteMigration(source, _)
+                if errors::is_connection_lost(&source) =>
+            {
                 Self::Unavailable { place, source }
             }
             Execute(source) | ExecuteMigration(source, _) if errors::is_rolled_back(&source) => {

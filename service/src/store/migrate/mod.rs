@@ -6,9 +6,10 @@
 //! for another run's lock for ever.
 //!
 //! 1. [`adopt`] judges tables that were found, before anything is changed.
-//! 2. The missing migrations are applied. The old service may go on reading and writing.
-//! 3. [`finish`], when it has ended for good, makes every counter exact; it may be repeated at any
-//!    time.
+//! 2. The missing migrations are applied, but for those that alter the old service's own tables: it
+//!    may go on reading and writing, and notices nothing.
+//! 3. [`finish`], when it has ended for good, applies the rest and makes every counter exact; it may
+//!    be repeated at any time.
 
 mod adopt;
 mod error;
@@ -102,25 +103,33 @@ pub(super) async fn mysql(
         is_unfinished: false,
     };
     for migration in missing(&MYSQL, &applied, &place)? {
-        let name = format!("{:04} {}", migration.version, migration.description);
-        apply(&mut connection, migration, &name, say)
-            .await
-            .map_err(|source| {
-                let source = SqlxError::ExecuteMigration(source, migration.version);
-                MigrateError::while_applying(&place, &name, source)
-            })?;
+        if is_left_to_finish(migration) && is_unfinished(&mut connection).await.map_err(fail)? {
+            continue;
+        }
+        let name = apply(&mut connection, migration, &place, say).await?;
         migrated.version = migrated.version.max(migration.version);
         migrated.applied.push(name);
     }
-    let finished: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM adoption WHERE finished_at IS NOT NULL")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(fail)?;
-    migrated.is_unfinished = finished == 0;
+    migrated.is_unfinished = is_unfinished(&mut connection).await.map_err(fail)?;
     // Closing the session releases the lock.
     connection.close().await.map_err(fail)?;
     Ok(migrated)
+}
+
+/// Whether an older service may still be writing. The row is there from the second migration on.
+async fn is_unfinished(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+    let finished: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM adoption WHERE finished_at IS NOT NULL")
+            .fetch_one(connection)
+            .await?;
+    Ok(finished == 0)
+}
+
+/// Whether a migration alters a table of the old service (`-- phase: finish` in its head). Beside it
+/// that would cost transactions: one that has read a table and goes on to write it is a deadlock's
+/// victim while the statement waits for the table.
+fn is_left_to_finish(migration: &Migration) -> bool {
+    migration.sql.lines().any(|line| line == "-- phase: finish")
 }
 
 /// A session that holds the lock of this database's migrations and never stands in others' way for
@@ -197,8 +206,23 @@ fn missing<'a>(
     Ok(missing)
 }
 
-/// Runs a migration, unless it has taken effect already, and records it.
+/// Runs a migration, unless it has taken effect already, records it and tells its name.
 async fn apply(
+    connection: &mut MySqlConnection,
+    migration: &Migration,
+    place: &str,
+    say: Say,
+) -> Result<String, MigrateError> {
+    let name = format!("{:04} {}", migration.version, migration.description);
+    let applied = run_and_record(connection, migration, &name, say).await;
+    applied.map_err(|source| {
+        let source = SqlxError::ExecuteMigration(source, migration.version);
+        MigrateError::while_applying(place, &name, source)
+    })?;
+    Ok(name)
+}
+
+async fn run_and_record(
     connection: &mut MySqlConnection,
     migration: &Migration,
     name: &str,

@@ -16,7 +16,27 @@ const LEFT_FREE: i64 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Finished(AtomicBool);
 
+/// Which columns the tables have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Those of the Flask service: posts have no version, likes no mark of being verified. Giving
+    /// them any would cost the old service transactions (a table that is altered makes deadlocks of
+    /// those that have read it and go on to write).
+    Adopting,
+    /// Ours.
+    Finished,
+}
+
 impl MySqlStore {
+    /// Which columns the tables have. What is right while adopting stays right after it.
+    pub(super) async fn stage(&self) -> Result<Stage, StoreError> {
+        Ok(if self.is_finished().await? {
+            Stage::Finished
+        } else {
+            Stage::Adopting
+        })
+    }
+
     /// Whether no older service writes to these tables: always on a database that this service made,
     /// after `migrate --finish` on an adopted one. Asks the database until it says so once.
     ///
@@ -37,8 +57,9 @@ impl MySqlStore {
     }
 }
 
-/// A number for a new post while an older service may be writing: above every number there is, with
-/// some left free, and never given twice among services of this kind. The old one may all the same
+/// A number for a new post while an older service may be writing: above every number there is and
+/// every one given before, with some left free below, and never given twice among services of this
+/// kind. The old one may all the same
 /// meet it; the insert is then refused as a duplicate, and the next number is another.
 pub(super) async fn number_beside_old_writers(
     connection: &mut MySqlConnection,
@@ -47,9 +68,10 @@ pub(super) async fn number_beside_old_writers(
         .fetch_one(&mut *connection)
         .await?;
     let result = sqlx::query(
-        "UPDATE post_numbers SET last = LAST_INSERT_ID(GREATEST(last + 1, ?)) WHERE id = 1",
+        "UPDATE post_numbers SET last = LAST_INSERT_ID(GREATEST(last, ?) + ?) WHERE id = 1",
     )
-    .bind(highest + LEFT_FREE)
+    .bind(highest)
+    .bind(LEFT_FREE)
     .execute(connection)
     .await?;
     i64::try_from(result.last_insert_id()).map_err(|error| sqlx::Error::Decode(Box::new(error)))

@@ -1,6 +1,6 @@
 //! Likes in MySQL.
 
-use super::{MySqlStore, posts::lock};
+use super::{MySqlStore, adoption::Stage, posts::lock};
 use crate::{
     board::{KstTime, LikeRefusal, LikeState, Liker, PostId, Step, Wish, new_id},
     store::{LikeStore, StoreError},
@@ -18,7 +18,9 @@ impl LikeStore for MySqlStore {
         wish: Wish,
         now: KstTime,
     ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
+        let stage = self.stage().await?;
         let attempt = LikeAttempt {
+            stage,
             post,
             liker,
             wish,
@@ -48,6 +50,7 @@ impl LikeStore for MySqlStore {
 
 /// A wish, and what an earlier attempt at it was about to commit.
 struct LikeAttempt<'a> {
+    stage: Stage,
     post: &'a PostId,
     liker: &'a Liker,
     wish: Wish,
@@ -66,7 +69,10 @@ impl LikeAttempt<'_> {
     ) -> Result<Result<LikeState, LikeRefusal>, sqlx::Error> {
         let mut transaction = connection.begin().await?;
         // First of all, so that likes of a post come one after the other and never in circles.
-        if lock(&mut transaction, self.post).await?.is_none() {
+        if lock(&mut transaction, self.post, self.stage)
+            .await?
+            .is_none()
+        {
             return Ok(Err(LikeRefusal::Missing));
         }
         let existing = self.existing(&mut transaction).await?;
@@ -99,11 +105,14 @@ impl LikeAttempt<'_> {
         &self,
         transaction: &mut MySqlConnection,
     ) -> Result<Option<(String, bool)>, sqlx::Error> {
-        sqlx::query_as("SELECT id, verified FROM likes WHERE post_id = ? AND user_id = ?")
-            .bind(self.post.as_str())
-            .bind(self.liker.id())
-            .fetch_optional(transaction)
-            .await
+        sqlx::query_as(match self.stage {
+            Stage::Adopting => "SELECT id, FALSE FROM likes WHERE post_id = ? AND user_id = ?",
+            Stage::Finished => "SELECT id, verified FROM likes WHERE post_id = ? AND user_id = ?",
+        })
+        .bind(self.post.as_str())
+        .bind(self.liker.id())
+        .fetch_optional(transaction)
+        .await
     }
 
     async fn take(
@@ -113,16 +122,28 @@ impl LikeAttempt<'_> {
         like_id: &str,
     ) -> Result<(), sqlx::Error> {
         let change = match step {
-            Step::Add => sqlx::query(
-                "INSERT INTO likes (id, post_id, user_id, created_at, verified) \
-                 VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(like_id)
-            .bind(self.post.as_str())
-            .bind(self.liker.id())
-            .bind(self.now.to_string())
-            .bind(self.liker.is_verified()),
+            Step::Add => {
+                let insert = sqlx::query(match self.stage {
+                    Stage::Adopting => {
+                        "INSERT INTO likes (id, post_id, user_id, created_at) VALUES (?, ?, ?, ?)"
+                    }
+                    Stage::Finished => {
+                        "INSERT INTO likes (id, post_id, user_id, created_at, verified) \
+                         VALUES (?, ?, ?, ?, ?)"
+                    }
+                })
+                .bind(like_id)
+                .bind(self.post.as_str())
+                .bind(self.liker.id())
+                .bind(self.now.to_string());
+                match self.stage {
+                    Stage::Adopting => insert,
+                    Stage::Finished => insert.bind(self.liker.is_verified()),
+                }
+            }
             Step::Remove => sqlx::query("DELETE FROM likes WHERE id = ?").bind(like_id),
+            // Nothing to mark it in yet: the user's next like is verified.
+            Step::Verify if self.stage == Stage::Adopting => return Ok(()),
             Step::Verify => {
                 sqlx::query("UPDATE likes SET verified = TRUE WHERE id = ?").bind(like_id)
             }

@@ -1,6 +1,6 @@
 //! Lists of posts in MySQL.
 
-use super::MySqlStore;
+use super::{MySqlStore, adoption::Stage};
 use crate::{
     board::{Direction, Filter, Order, Page, PageRequest, Post},
     store::{
@@ -21,9 +21,9 @@ impl ListStore for MySqlStore {
         order: Order,
         request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
-        let counted = self.is_finished().await?;
+        let stage = self.stage().await?;
         attempt!(self.reading(), |connection| read(
-            connection, filter, order, request, counted
+            connection, filter, order, request, stage
         ))
     }
 }
@@ -34,8 +34,12 @@ async fn read(
     filter: &Filter,
     order: Order,
     request: PageRequest,
-    counted: bool,
+    stage: Stage,
 ) -> Result<Page<Post>, sqlx::Error> {
+    let (counted, columns) = match stage {
+        Stage::Adopting => (false, post_columns!("1")),
+        Stage::Finished => (true, post_columns!("p.version")),
+    };
     let total = match list::counted_scope(filter).filter(|_| counted) {
         Some(scope) => total(connection, scope).await?,
         None => count(connection, filter).await?,
@@ -48,7 +52,7 @@ async fn read(
         },
         None => list::plain_start(request),
     };
-    let statement = list::page(post_columns!(), filter, order, from, request.size);
+    let statement = list::page(columns, filter, order, from, request.size);
     let query = sqlx::query_as::<_, PostRow>(&statement.text);
     let rows = bind_values!(query, statement).fetch_all(connection).await?;
     Ok(list::assemble(

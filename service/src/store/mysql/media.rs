@@ -1,6 +1,6 @@
 //! Images of posts and objects to be deleted, in MySQL.
 
-use super::MySqlStore;
+use super::{MySqlStore, adoption::Stage, posts::raise_version};
 use crate::{
     board::{KstTime, MediaEntry, MediaList, PostId},
     store::{
@@ -36,8 +36,9 @@ impl MediaStore for MySqlStore {
         entry: &MediaEntry,
         announced: i64,
     ) -> Result<MediaChange, StoreError> {
+        let stage = self.stage().await?;
         attempt!(self.writing(), |connection| {
-            add(connection, post, author, entry, announced)
+            add(connection, post, author, entry, announced, stage)
         })
     }
 
@@ -48,8 +49,9 @@ impl MediaStore for MySqlStore {
         id: &str,
         now: KstTime,
     ) -> Result<MediaChange, StoreError> {
+        let stage = self.stage().await?;
         attempt!(self.writing(), |connection, repeated| {
-            remove(connection, post, author, id, now, repeated)
+            remove(connection, post, author, (id, now), repeated, stage)
         })
     }
 
@@ -126,6 +128,7 @@ async fn add(
     author: &str,
     entry: &MediaEntry,
     announced: i64,
+    stage: Stage,
 ) -> Result<MediaChange, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let locked = lock(&mut transaction, post).await?;
@@ -136,7 +139,7 @@ async fn add(
         }
         Step::Write { list, .. } => list,
     };
-    write(&mut transaction, post, &list).await?;
+    write(&mut transaction, post, &list, stage).await?;
     let taken_back = sqlx::query("DELETE FROM object_deletions WHERE id = ?")
         .bind(announced)
         .execute(&mut *transaction)
@@ -153,9 +156,9 @@ async fn remove(
     connection: &mut MySqlConnection,
     post: &PostId,
     author: &str,
-    id: &str,
-    now: KstTime,
+    (id, now): (&str, KstTime),
     repeated: bool,
+    stage: Stage,
 ) -> Result<MediaChange, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let locked = lock(&mut transaction, post).await?;
@@ -165,7 +168,7 @@ async fn remove(
             return Ok(change);
         }
         Step::Write { list, taken } => {
-            write(&mut transaction, post, &list).await?;
+            write(&mut transaction, post, &list, stage).await?;
             schedule(&mut transaction, &taken, now).await?;
         }
     }
@@ -192,16 +195,15 @@ async fn write(
     transaction: &mut MySqlConnection,
     post: &PostId,
     list: &MediaList,
+    stage: Stage,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE posts SET media_files = ?, media_count = ?, version = version + 1 WHERE id = ?",
-    )
-    .bind(list.to_json())
-    .bind(media::count(list))
-    .bind(post.as_str())
-    .execute(transaction)
-    .await?;
-    Ok(())
+    sqlx::query("UPDATE posts SET media_files = ?, media_count = ? WHERE id = ?")
+        .bind(list.to_json())
+        .bind(media::count(list))
+        .bind(post.as_str())
+        .execute(&mut *transaction)
+        .await?;
+    raise_version(transaction, post, stage).await
 }
 
 /// Lists all objects of a post for deletion, within the transaction that deletes the post.
@@ -238,7 +240,9 @@ mod tests {
             match std::env::var(variable) {
                 Ok(server) => objects_are_listed(server.trim_end_matches('/')).await,
                 // Not eprintln!, which the test harness would swallow.
-                Err(_) => writeln!(std::io::stderr(), "skipped: {variable} names no server").unwrap(),
+                Err(_) => {
+                    writeln!(std::io::stderr(), "skipped: {variable} names no server").unwrap()
+                }
             }
         }
     }

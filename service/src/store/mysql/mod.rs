@@ -12,13 +12,17 @@ use sqlx::{
 use std::{sync::Arc, time::Duration};
 
 /// The columns of a [`crate::store::rows::PostRow`], on the alias `p`. An adopted table
-/// may hold NULL nearly everywhere. Times as [`crate::board::KstTime`] writes them.
+/// may hold NULL nearly everywhere. Times as [`crate::board::KstTime`] writes them. The argument is
+/// the version: `p.version`, or what stands for it while there is no such column.
 macro_rules! post_columns {
+    ($version:literal) => {
+        concat!($version, " AS version, ", post_columns!())
+    };
     () => {
         "p.id, p.No AS number, COALESCE(p.title, '') AS title, COALESCE(p.content, '') AS content, \
          COALESCE(p.username, '') AS username, p.user_id, COALESCE(p.category, '') AS category, \
          COALESCE(p.view_count, 0) AS view_count, COALESCE(p.like_count, 0) AS like_count, \
-         COALESCE(p.comment_count, 0) AS comment_count, p.version, \
+         COALESCE(p.comment_count, 0) AS comment_count, \
          CAST(p.media_files AS CHAR) AS media_files, \
          DATE_FORMAT(COALESCE(p.created_at, p.updated_at, TIMESTAMP '1970-01-01 00:00:00'), \
              '%Y-%m-%dT%H:%i:%s') AS created_at, \
@@ -55,11 +59,15 @@ macro_rules! attempt {
     }};
 }
 
-/// The columns of a [`crate::store::posts::Guarded`].
-macro_rules! guarded_columns {
-    () => {
-        "SELECT CAST(No AS SIGNED) AS number, user_id, category_id, CAST(version AS SIGNED) AS version, \
-         CAST(media_files AS CHAR) AS media_files FROM posts"
+/// Reads [`crate::store::posts::Guarded`]; the argument is the version, as in `post_columns`.
+macro_rules! select_guarded {
+    ($version:literal, $condition:literal) => {
+        concat!(
+            "SELECT CAST(No AS SIGNED) AS number, user_id, category_id, CAST(",
+            $version,
+            " AS SIGNED) AS version, CAST(media_files AS CHAR) AS media_files FROM posts ",
+            $condition
+        )
     };
 }
 

@@ -1,6 +1,8 @@
 //! Posts in MySQL.
 
-use super::{MySqlStore, is_duplicate, media::schedule_deletions, remembered, totals};
+use super::{
+    MySqlStore, adoption::Stage, is_duplicate, media::schedule_deletions, remembered, totals,
+};
 use crate::{
     board::{Created, Edit, IdempotencyKey, KstTime, NewPost, Post, PostId, Refusal, View},
     store::{PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
@@ -8,12 +10,17 @@ use crate::{
 use async_trait::async_trait;
 use sqlx::{Connection, FromRow, MySqlConnection};
 
-const FIND_POST: &str = concat!(
-    "SELECT ",
-    post_columns!(),
-    ", EXISTS(SELECT 1 FROM post_views v WHERE v.day = ? AND v.post_id = ? AND v.viewer = ?) \
-     AS is_counted FROM posts p WHERE p.id = ? AND p.status = 'visible'"
-);
+/// The visible post of an id and whether a view of it is stored.
+macro_rules! find_post {
+    ($version:literal) => {
+        concat!(
+            "SELECT ",
+            post_columns!($version),
+            ", EXISTS(SELECT 1 FROM post_views v WHERE v.day = ? AND v.post_id = ? \
+             AND v.viewer = ?) AS is_counted FROM posts p WHERE p.id = ? AND p.status = 'visible'"
+        )
+    };
+}
 
 #[derive(FromRow)]
 struct ViewedRow {
@@ -62,8 +69,12 @@ impl PostStore for MySqlStore {
     }
 
     async fn find_post(&self, view: &View) -> Result<Option<(Post, bool)>, StoreError> {
+        let find = match self.stage().await? {
+            Stage::Adopting => find_post!("1"),
+            Stage::Finished => find_post!("p.version"),
+        };
         let row: Option<ViewedRow> = attempt!(self.reading(), |connection| {
-            sqlx::query_as(FIND_POST)
+            sqlx::query_as(find)
                 .bind(view.day.to_string())
                 .bind(view.post.as_str())
                 .bind(&view.viewer[..])
@@ -89,9 +100,10 @@ impl PostStore for MySqlStore {
         if let Some((category_id, _)) = &category {
             self.ensure_totals_of(id, category_id).await?;
         }
+        let stage = self.stage().await?;
         attempt!(self.writing(), |connection, repeated| async {
             let mut transaction = connection.begin().await?;
-            let Some(post) = lock(&mut transaction, id).await? else {
+            let Some(post) = lock(&mut transaction, id, stage).await? else {
                 return Ok(Err(Refusal::Missing));
             };
             if repeated && seen.is_some_and(|version| version + 1 == post.version) {
@@ -109,6 +121,7 @@ impl PostStore for MySqlStore {
             }
             let new_category = category.as_ref().map(|(id, name)| (id.as_str(), *name));
             update(&mut transaction, id, edit, new_category, now).await?;
+            raise_version(&mut transaction, id, stage).await?;
             if let Some((new, _)) = new_category {
                 totals::moved(&mut transaction, &post, new).await?;
             }
@@ -125,9 +138,10 @@ impl PostStore for MySqlStore {
         now: KstTime,
     ) -> Result<Result<(), Refusal>, StoreError> {
         self.ensure_own_totals(id).await?;
+        let stage = self.stage().await?;
         attempt!(self.writing(), |connection, repeated| async {
             let mut transaction = connection.begin().await?;
-            let Some(post) = lock(&mut transaction, id).await? else {
+            let Some(post) = lock(&mut transaction, id, stage).await? else {
                 // An earlier attempt may have deleted it.
                 return Ok(if repeated {
                     Ok(())
@@ -138,14 +152,12 @@ impl PostStore for MySqlStore {
             if let Err(refusal) = post.check(user, seen) {
                 return Ok(Err(refusal));
             }
-            sqlx::query(
-                "UPDATE posts SET status = 'deleted', updated_at = ?, version = version + 1 \
-                 WHERE id = ?",
-            )
-            .bind(now.to_string())
-            .bind(id.as_str())
-            .execute(&mut *transaction)
-            .await?;
+            sqlx::query("UPDATE posts SET status = 'deleted', updated_at = ? WHERE id = ?")
+                .bind(now.to_string())
+                .bind(id.as_str())
+                .execute(&mut *transaction)
+                .await?;
+            raise_version(&mut transaction, id, stage).await?;
             schedule_deletions(&mut transaction, post.media_files.as_deref(), now).await?;
             totals::gone(&mut transaction, &post).await?;
             transaction.commit().await?;
@@ -251,7 +263,7 @@ async fn update(
     sqlx::query(
         "UPDATE posts SET title = COALESCE(?, title), content = COALESCE(?, content), \
          category = COALESCE(?, category), category_id = COALESCE(?, category_id), \
-         updated_at = ?, version = version + 1 WHERE id = ?",
+         updated_at = ? WHERE id = ?",
     )
     .bind(edit.title.as_deref())
     .bind(edit.content.as_deref())
@@ -275,15 +287,37 @@ async fn written(
         .await
 }
 
-/// The visible post of this id, locked until the end of the transaction.
+/// A post was changed. While there is no version, none is raised.
+pub(super) async fn raise_version(
+    transaction: &mut MySqlConnection,
+    id: &PostId,
+    stage: Stage,
+) -> Result<(), sqlx::Error> {
+    if stage == Stage::Adopting {
+        return Ok(());
+    }
+    sqlx::query("UPDATE posts SET version = version + 1 WHERE id = ?")
+        .bind(id.as_str())
+        .execute(transaction)
+        .await
+        .map(drop)
+}
+
+/// The visible post of this id, locked until the end of the transaction. While there is no version
+/// it has one that nobody can have seen.
 pub(super) async fn lock(
     transaction: &mut MySqlConnection,
     id: &PostId,
+    stage: Stage,
 ) -> Result<Option<Guarded>, sqlx::Error> {
-    sqlx::query_as(concat!(
-        guarded_columns!(),
-        " WHERE id = ? AND status = 'visible' FOR UPDATE"
-    ))
+    sqlx::query_as(match stage {
+        Stage::Adopting => {
+            select_guarded!("0", "WHERE id = ? AND status = 'visible' FOR UPDATE")
+        }
+        Stage::Finished => {
+            select_guarded!("version", "WHERE id = ? AND status = 'visible' FOR UPDATE")
+        }
+    })
     .bind(id.as_str())
     .fetch_optional(transaction)
     .await

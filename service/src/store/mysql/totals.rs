@@ -93,7 +93,7 @@ impl MySqlStore {
 
     async fn unlocked(&self, id: &PostId) -> Result<Option<Guarded>, StoreError> {
         attempt!(self.reading(), |connection| {
-            sqlx::query_as(concat!(guarded_columns!(), " WHERE id = ?"))
+            sqlx::query_as(select_guarded!("0", "WHERE id = ?"))
                 .bind(id.as_str())
                 .fetch_optional(connection)
         })

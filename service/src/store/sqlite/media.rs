@@ -136,12 +136,10 @@ async fn find(
     transaction: &mut SqliteConnection,
     post: &PostId,
 ) -> Result<Option<LockedPost>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT user_id, media_files FROM posts WHERE id = ? AND status = 'visible'",
-    )
-    .bind(post.as_str())
-    .fetch_optional(transaction)
-    .await
+    sqlx::query_as("SELECT user_id, media_files FROM posts WHERE id = ? AND status = 'visible'")
+        .bind(post.as_str())
+        .fetch_optional(transaction)
+        .await
 }
 
 /// `updated_at` is not touched: the text was not edited.
@@ -190,7 +188,8 @@ mod tests {
     #[tokio::test]
     async fn the_objects_of_a_deleted_post_are_listed_if_the_deletion_is_committed() {
         let folder = tempfile::tempdir().unwrap();
-        let DatabaseUrl::Sqlite(file) = DatabaseUrl::sqlite_file(&folder.path().join("p.db")) else {
+        let DatabaseUrl::Sqlite(file) = DatabaseUrl::sqlite_file(&folder.path().join("p.db"))
+        else {
             panic!("not SQLite")
         };
         let store = SqliteStore::open(&file, 1).await.unwrap();
@@ -199,7 +198,9 @@ mod tests {
         for committed in [false, true] {
             let mut transaction = store.writer.begin().await.unwrap();
             for column in [Some(list), None, Some("7")] {
-                schedule_deletions(&mut transaction, column, now).await.unwrap();
+                schedule_deletions(&mut transaction, column, now)
+                    .await
+                    .unwrap();
             }
             if committed {
                 transaction.commit().await.unwrap();

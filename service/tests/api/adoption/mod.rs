@@ -9,6 +9,7 @@ use board::{Board, say};
 use old_service::OldService;
 use proxy::Proxy;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
 
 /// A test on MySQL and on MariaDB, where they are.
 macro_rules! on_both_servers {
@@ -115,22 +116,12 @@ on_both_servers! {
         let deeds = old.stop().await;
         say(&format!(
             "adoption: {server}: beside migrate ({took:?}) the old service ran {} statements and \
-             inserted {} posts, {} transactions were told to try again; the longest took {:?}: {}",
-            deeds.statements,
-            deeds.inserted,
-            deeds.failures.len(),
-            deeds.longest,
-            deeds.longest_statement
+             inserted {} posts without a failure; the longest took {:?}: {}",
+            deeds.statements, deeds.inserted, deeds.longest, deeds.longest_statement
         ));
-        // Not yet none: a transaction that has read a table and wants to write to it while an ALTER
-        // waits for it is made the deadlock's victim (1213), and one whose snapshot is older than an
-        // ALTER is told to be repeated (1412). Without migrate these clients see neither.
-        let is_victim = |failure: &&String| failure.contains("1213") || failure.contains("1412");
-        let victims = deeds.failures.iter().filter(is_victim).count();
-        assert_eq!(victims, deeds.failures.len(), "{:?}", deeds.failures);
-        assert!(victims * 20 < deeds.statements, "{victims} victims: {deeds:?}");
-        assert!(deeds.inserted > 0 && deeds.statements > 100, "{deeds:?}");
-        assert!(deeds.longest < Duration::from_secs(2), "{deeds:?}");
+        assert_eq!(deeds.failures, Vec::<String>::new());
+        assert!(deeds.inserted > 0 && deeds.statements > 50, "{deeds:?}");
+        assert!(deeds.longest < Duration::from_secs(1), "{deeds:?}");
         run_well(&board, FINISH).await;
         assert_eq!(board.faults().await, []);
         let posts = board.number("SELECT COUNT(*) FROM posts").await;
@@ -149,8 +140,14 @@ async fn run_killed_at(board: &Board, arguments: &[&str], request: usize) -> boo
     let was_killed = tokio::select! {
         () = proxy.stopped.notified() => true,
         status = child.wait() => {
-            assert!(status.expect("a status").success());
-            false
+            let status = status.expect("a status");
+            let mut error = String::new();
+            let mut stderr = child.stderr.take().expect("standard error");
+            stderr.read_to_string(&mut error).await.expect("UTF-8");
+            // It may have noticed that its connection is gone before it could be killed.
+            let cut = tokio::time::timeout(Duration::from_secs(1), proxy.stopped.notified()).await;
+            assert!(status.success() || cut.is_ok(), "{arguments:?} at {request}: {error}");
+            return !status.success();
         }
     };
     if was_killed {
@@ -240,9 +237,11 @@ on_both_servers! {
     #[ignore = "exhaustive: a board for every request of a run, a quarter of an hour"]
     async fn a_run_killed_at_every_single_request_is_repeated_to_the_same_end(server) {
         let Some((expected, migrate, finish)) = undisturbed(server).await else { return };
-        let all = (migrate - 2).max(finish - 2);
+        // Not the very last requests: a run may make a few more or less than another.
+        let (migrate, finish) = (migrate * 9 / 10, finish * 9 / 10);
+        let all = migrate.max(finish);
         for request in 1..=all {
-            let (migrate, finish) = (request.min(migrate - 2), request.min(finish - 2));
+            let (migrate, finish) = (request.min(migrate), request.min(finish));
             killed_once(server, &expected, migrate, finish).await;
         }
         say(&format!("adoption: {server}: {all} adoptions killed once in each phase"));
@@ -395,28 +394,18 @@ on_both_servers! {
 }
 
 on_both_servers! {
-    async fn a_long_transaction_delays_migrate_and_nobody_else(server) {
+    async fn a_long_transaction_of_the_old_service_and_migrate_do_not_wait_for_each_other(server) {
         let Some(mut board) = Board::with_posts(server, 100).await else { return };
         // Whoever reads `posts` in a transaction keeps its definition from being changed.
         board.execute("BEGIN").await;
         board.number("SELECT COUNT(*) FROM posts").await;
-        let url = board.url();
-        let migrating = tokio::spawn(async move {
-            process::run(MIGRATE, &[("DATABASE_URL", &url)]).await
-        });
         let old = OldService::start(&board.url(), 2, 100);
-        // Until migrate has waited, stepped back and waited again.
-        let mut watcher = board.another_connection().await;
-        for _ in 0..2 {
-            board::wait_until(&mut watcher, true).await;
-            board::wait_until(&mut watcher, false).await;
-        }
+        run_well(&board, MIGRATE).await;
+        board.execute("UPDATE posts SET title = title").await;
         board.execute("COMMIT").await;
-        let (code, out, error) = migrating.await.expect("a run");
-        assert_eq!((code, error.as_str()), (0, ""), "{out}");
         let deeds = old.stop().await;
-        let is_victim = |failure: &String| failure.contains("1213") || failure.contains("1412");
-        assert!(deeds.failures.iter().all(is_victim), "{:?}", deeds.failures);
-        assert!(deeds.longest < Duration::from_secs(3), "{deeds:?}");
+        assert_eq!(deeds.failures, Vec::<String>::new());
+        run_well(&board, FINISH).await;
+        assert_eq!(board.faults().await, []);
     }
 }

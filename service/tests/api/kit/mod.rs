@@ -1,8 +1,8 @@
 //! What the tests share: services on databases of their own, tokens, requests.
 
+pub mod browser;
 pub mod cognito;
 pub mod comment_service;
-pub mod browser;
 pub mod database;
 pub mod forge;
 pub mod key_endpoint;

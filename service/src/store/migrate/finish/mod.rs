@@ -16,7 +16,9 @@ mod totals;
 
 pub(in crate::store) use sqlite::finish as sqlite;
 
-use super::{MYSQL, MigrateError, Say, applied, compare, connect, progress::watched};
+use super::{
+    MYSQL, MigrateError, Say, applied, apply, compare, connect, missing, progress::watched,
+};
 use crate::store::Schema;
 use sqlx::{Connection, MySqlConnection, mysql::MySqlConnectOptions};
 use std::fmt;
@@ -96,6 +98,10 @@ pub(in crate::store) async fn mysql(
     let fail = |source| MigrateError::on(&place, source);
     let applied = applied(&mut connection).await.map_err(fail)?;
     refuse_unmigrated(compare(&MYSQL, applied.keys().copied().max()), &place)?;
+    // What `migrate` left: the old service's own tables get what ours have.
+    for migration in missing(&MYSQL, &applied, &place)? {
+        apply(&mut connection, migration, &place, say).await?;
+    }
     let finished = run(&mut connection, say).await.map_err(fail)?;
     // Closing the session releases the lock.
     connection.close().await.map_err(fail)?;
