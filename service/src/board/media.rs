@@ -168,7 +168,10 @@ mod tests {
         assert!(!list.contains("") && !list.contains("x"));
         let taken = list.take("a");
         assert_eq!(taken.keys().collect::<Vec<_>>(), ["p/images/x/a-a.png"]);
-        assert_eq!(list.into_entries(), [json!({"file_name": "x"}), json!(null)]);
+        assert_eq!(
+            list.into_entries(),
+            [json!({"file_name": "x"}), json!(null)]
+        );
     }
 
     #[test]

@@ -37,10 +37,14 @@ struct MediaView {
     #[schema(example = "고양이.jpg")]
     file_name: String,
     /// The object's key.
-    #[schema(example = "image_files/images/5c1e4b6ac6ff4ee0b2e9b5f2a7b8a2c1/0f8fad5b-d9cb-469f-a165-70867728950e-image.jpg")]
+    #[schema(
+        example = "image_files/images/5c1e4b6ac6ff4ee0b2e9b5f2a7b8a2c1/0f8fad5b-d9cb-469f-a165-70867728950e-image.jpg"
+    )]
     s3_key: String,
     /// Where browsers get it.
-    #[schema(example = "https://api.example.com/api/v1/images/images/5c1e4b6ac6ff4ee0b2e9b5f2a7b8a2c1/0f8fad5b-d9cb-469f-a165-70867728950e-image.jpg")]
+    #[schema(
+        example = "https://api.example.com/api/v1/images/images/5c1e4b6ac6ff4ee0b2e9b5f2a7b8a2c1/0f8fad5b-d9cb-469f-a165-70867728950e-image.jpg"
+    )]
     s3_url: String,
     /// Always `image`.
     #[schema(example = "image")]
@@ -197,7 +201,10 @@ fn answer(
     failed: Vec<ApiError>,
 ) -> Result<Envelope<Uploaded>, ApiError> {
     if stored.is_empty() {
-        return Err(failed.into_iter().next().unwrap_or(MediaFault::NoFile.into()));
+        return Err(failed
+            .into_iter()
+            .next()
+            .unwrap_or(MediaFault::NoFile.into()));
     }
     let places: Vec<usize> = stored.iter().map(|(place, _)| *place).collect();
     let failed_places = (0..stored.len() + failed.len()).filter(|place| !places.contains(place));

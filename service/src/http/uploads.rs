@@ -1,10 +1,6 @@
 //! Forms with files, read as they come: never more of them in memory than one file.
 
-use super::{
-    error::ApiError,
-    limits::BODY_TIME,
-    media_fault::MediaFault,
-};
+use super::{error::ApiError, limits::BODY_TIME, media_fault::MediaFault};
 use crate::media::{File, ImageFault};
 use axum::{
     body::{Body, Bytes},
@@ -82,10 +78,7 @@ impl Form {
 }
 
 /// A field's content; of one that is too long no more is kept.
-async fn read(
-    mut field: Field<'_>,
-    limit: u64,
-) -> Result<Result<Vec<u8>, ImageFault>, ApiError> {
+async fn read(mut field: Field<'_>, limit: u64) -> Result<Result<Vec<u8>, ImageFault>, ApiError> {
     let (mut content, mut is_too_long) = (Vec::new(), false);
     while let Some(chunk) = field.chunk().await.map_err(fault)? {
         is_too_long = is_too_long || (content.len() + chunk.len()) as u64 > limit;
@@ -165,7 +158,9 @@ fn fault(error: axum::extract::multipart::MultipartError) -> ApiError {
 
 fn is_form(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
-    let text = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let kind = text.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("multipart/form-data")
 }
@@ -212,7 +207,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_form_that_does_not_come_is_the_clients_fault() {
         let never = stream::pending::<Result<Vec<u8>, std::io::Error>>();
-        let mut form = Form::of(request(Body::from_stream(never)), 4).await.unwrap();
+        let mut form = Form::of(request(Body::from_stream(never)), 4)
+            .await
+            .unwrap();
         let refused = form.next_file().await.unwrap_err();
         assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
     }
@@ -223,7 +220,9 @@ mod tests {
         let endless = stream::once(std::future::ready(head.into_bytes()))
             .chain(stream::repeat(vec![b'x'; 10_000]))
             .map(Ok::<_, std::io::Error>);
-        let mut form = Form::of(request(Body::from_stream(endless)), 4).await.unwrap();
+        let mut form = Form::of(request(Body::from_stream(endless)), 4)
+            .await
+            .unwrap();
         let refused = form.next_file().await.unwrap_err();
         assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
@@ -232,12 +231,19 @@ mod tests {
     async fn what_is_no_form_or_a_cut_one_is_refused() {
         let json = Request::post("/").header("Content-Type", "application/json");
         let refused = Form::of(json.body("{}".into()).unwrap(), 4).await.err();
-        assert_eq!(refused.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        assert_eq!(
+            refused.unwrap().status(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        );
         let cut = part("name=\"file\"; filename=\"a\"", "01");
         for body in [cut.as_str(), "", "nonsense"] {
             let mut form = Form::of(request(body.to_owned().into()), 4).await.unwrap();
             let refused = form.next_file().await.err();
-            assert_eq!(refused.map(|e| e.status()), Some(StatusCode::BAD_REQUEST), "{body}");
+            assert_eq!(
+                refused.map(|e| e.status()),
+                Some(StatusCode::BAD_REQUEST),
+                "{body}"
+            );
         }
     }
 }

@@ -203,7 +203,9 @@ impl Backend {
         };
         let found = in_time(READ_TIME, self.objects.get_opts(&key, options)).await?;
         Ok(Object {
-            description: self.description(&key, &found.meta, &found.attributes).await?,
+            description: self
+                .description(&key, &found.meta, &found.attributes)
+                .await?,
             content: found.into_stream().boxed(),
         })
     }
@@ -242,7 +244,7 @@ impl Backend {
 fn path(key: &str) -> Result<Path, BackendError> {
     let path = Path::parse(key).map_err(|_| BackendError::NotFound)?;
     // Empty segments are dropped by parsing: such a key is another's.
-    if path.as_ref() == key {
+    if path.as_ref() == key && !key.is_empty() {
         Ok(path)
     } else {
         Err(BackendError::NotFound)
@@ -265,7 +267,9 @@ mod tests {
 
     #[test]
     fn no_key_leads_out_of_the_store() {
-        for key in ["..", "a/../b", "/a", "a//b", "a/", "", "a/./b", "a\0b", "a\nb"] {
+        for key in [
+            "..", "a/../b", "/a", "a//b", "a/", "", "a/./b", "a\0b", "a\nb",
+        ] {
             assert!(path(key).is_err(), "{key:?}");
         }
         for key in ["a/b.png", "a/한글.png", "a/b c%2F..png", r"a\..\b"] {

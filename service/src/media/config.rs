@@ -46,7 +46,9 @@ pub enum ConfigFault {
     #[error("S3_FOLDER_PREFIX must be like image_files or a/b, of letters, digits, `.`, `_`, `-`")]
     Prefix,
     /// Neither a host nor a base URL.
-    #[error("API_GATEWAY_DOMAIN must be a host like api.example.com or a base URL like http://localhost:8082")]
+    #[error(
+        "API_GATEWAY_DOMAIN must be a host like api.example.com or a base URL like http://localhost:8082"
+    )]
     Domain,
 }
 

@@ -17,7 +17,12 @@ pub fn strip(file: &[u8]) -> Option<Stripped> {
     let mut reader = Reader { file, at: 0 };
     let mut bytes = Vec::with_capacity(file.len());
     let header = reader.take(13)?;
-    let side = |at: usize| Some(u32::from(u16::from_le_bytes([*header.get(at)?, *header.get(at + 1)?])));
+    let side = |at: usize| {
+        Some(u32::from(u16::from_le_bytes([
+            *header.get(at)?,
+            *header.get(at + 1)?,
+        ])))
+    };
     let (width, height) = (side(6)?, side(8)?);
     bytes.extend_from_slice(header);
     bytes.extend_from_slice(reader.take(table_length(header[10]))?);
@@ -98,7 +103,10 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{Delay, Frame, RgbaImage, codecs::gif::{GifEncoder, Repeat}};
+    use image::{
+        Delay, Frame, RgbaImage,
+        codecs::gif::{GifEncoder, Repeat},
+    };
 
     fn animation() -> Vec<u8> {
         let mut file = Vec::new();
@@ -125,7 +133,10 @@ mod tests {
         let dirty = [&clean[..end], &comment, &xmp, &clean[end..], b"PK\x03\x04"].concat();
         let stripped = strip(&dirty).unwrap();
         assert_eq!(stripped.bytes, clean);
-        assert_eq!((stripped.frames, stripped.width, stripped.height), (2, 8, 4));
+        assert_eq!(
+            (stripped.frames, stripped.width, stripped.height),
+            (2, 8, 4)
+        );
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod gif;
 mod images;
 mod names;
 mod strip;
+#[cfg(test)]
+mod tests;
 
 pub use backend::{Backend, BackendError, Description, Object, OpenError};
 pub use config::{Config, Place};

@@ -14,6 +14,7 @@ mod binary;
 mod categories;
 mod concurrency;
 mod headers;
+mod media;
 mod migrations;
 mod outage;
 mod posts;

@@ -225,3 +225,58 @@ async fn schedule(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{DatabaseUrl, Store};
+    use sqlx::Executor;
+    use std::io::Write;
+
+    #[tokio::test]
+    async fn the_objects_of_a_deleted_post_are_listed_if_the_deletion_is_committed() {
+        for variable in ["TEST_MYSQL_URL", "TEST_MARIADB_URL"] {
+            match std::env::var(variable) {
+                Ok(server) => objects_are_listed(server.trim_end_matches('/')).await,
+                // Not eprintln!, which the test harness would swallow.
+                Err(_) => {
+                    writeln!(std::io::stderr(), "skipped: {variable} names no server").unwrap()
+                }
+            }
+        }
+    }
+
+    async fn objects_are_listed(server: &str) {
+        let name = format!("post_service_test_{}", uuid::Uuid::new_v4().simple());
+        let mut administrator = MySqlConnection::connect(server).await.unwrap();
+        let create = format!("CREATE DATABASE {name}");
+        administrator.execute(create.as_str()).await.unwrap();
+        let url: DatabaseUrl = format!("{server}/{name}").parse().unwrap();
+        crate::store::migrate(&url).await.unwrap();
+        let DatabaseUrl::MySql(options) = &url else {
+            panic!("not MySQL")
+        };
+        let store = MySqlStore::connect_lazy(options, 2);
+        let now: KstTime = "2026-01-02T09:00:00".parse().unwrap();
+        let list = r#"[{"s3_key": "p/images/x/a"}, {}, null, {"s3_key": "p/images/x/b"}]"#;
+        for committed in [false, true] {
+            let mut transaction = store.pool.begin().await.unwrap();
+            for column in [Some(list), None, Some("7")] {
+                let scheduled = schedule_deletions(&mut transaction, column, now).await;
+                scheduled.unwrap();
+            }
+            if committed {
+                transaction.commit().await.unwrap();
+            } else {
+                transaction.rollback().await.unwrap();
+                assert_eq!(store.due_deletions(now, 10).await.unwrap(), []);
+            }
+        }
+        let due = store.due_deletions(now, 10).await.unwrap();
+        let keys: Vec<_> = due.iter().map(|due| due.object_key.as_str()).collect();
+        assert_eq!(keys, ["p/images/x/a", "p/images/x/b"]);
+        store.close().await;
+        let drop = format!("DROP DATABASE {name}");
+        administrator.execute(drop.as_str()).await.unwrap();
+    }
+}

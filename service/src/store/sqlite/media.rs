@@ -136,12 +136,10 @@ async fn find(
     transaction: &mut SqliteConnection,
     post: &PostId,
 ) -> Result<Option<LockedPost>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT user_id, media_files FROM posts WHERE id = ? AND status = 'visible'",
-    )
-    .bind(post.as_str())
-    .fetch_optional(transaction)
-    .await
+    sqlx::query_as("SELECT user_id, media_files FROM posts WHERE id = ? AND status = 'visible'")
+        .bind(post.as_str())
+        .fetch_optional(transaction)
+        .await
 }
 
 /// `updated_at` is not touched: the text was not edited.
@@ -181,4 +179,42 @@ async fn schedule(
         announce(transaction, key, due_at).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{DatabaseUrl, Store};
+
+    #[tokio::test]
+    async fn the_objects_of_a_deleted_post_are_listed_if_the_deletion_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let DatabaseUrl::Sqlite(file) = DatabaseUrl::sqlite_file(&folder.path().join("p.db"))
+        else {
+            panic!("not SQLite")
+        };
+        let store = SqliteStore::open(&file, 1).await.unwrap();
+        let now: KstTime = "2026-01-02T09:00:00".parse().unwrap();
+        let list = r#"[{"s3_key": "p/images/x/a"}, {}, null, {"s3_key": "p/images/x/b"}]"#;
+        for committed in [false, true] {
+            let mut transaction = store.writer.begin().await.unwrap();
+            for column in [Some(list), None, Some("7")] {
+                schedule_deletions(&mut transaction, column, now)
+                    .await
+                    .unwrap();
+            }
+            if committed {
+                transaction.commit().await.unwrap();
+            } else {
+                transaction.rollback().await.unwrap();
+                assert_eq!(store.due_deletions(now, 10).await.unwrap(), []);
+            }
+        }
+        let due = store.due_deletions(now, 10).await.unwrap();
+        let keys: Vec<_> = due.iter().map(|due| due.object_key.as_str()).collect();
+        assert_eq!(keys, ["p/images/x/a", "p/images/x/b"]);
+        let before: KstTime = "2026-01-02T08:59:59".parse().unwrap();
+        assert_eq!(store.due_deletions(before, 10).await.unwrap(), []);
+        store.close().await;
+    }
 }

@@ -1,6 +1,7 @@
 //! What the tests share: services on databases of their own, tokens, requests.
 
 pub mod database;
+pub mod media;
 pub mod process;
 pub mod tokens;
 
@@ -9,6 +10,7 @@ use post_service::{
     auth::{Authenticator, Keys, verifier::Verifier},
     board::{Board, PageLimits, SystemClock},
     http::{self, App},
+    media::{Backend, Media},
     server,
     shutdown::Readiness,
     store::{self, Store},
@@ -55,7 +57,9 @@ pub struct Service {
     pub base: String,
     pub client: reqwest::Client,
     pub readiness: Readiness,
+    pub media: Media,
     stop: CancellationToken,
+    _media_folder: Option<tempfile::TempDir>,
     // Dropped last.
     database: Option<Database>,
 }
@@ -86,11 +90,27 @@ impl Service {
         Self::with(store, keys, Some(database)).await
     }
 
-    /// A service on whatever store.
+    /// A service on whatever store, with images in a folder.
     pub async fn with(store: Arc<dyn Store>, keys: Keys, database: Option<Database>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let backend = Backend::folder(folder.path()).expect("a folder for images");
+        let media = (media::config(), Some(backend));
+        let mut service = Self::with_media(store, keys, database, media).await;
+        service._media_folder = Some(folder);
+        service
+    }
+
+    /// A service on whatever store, with images in this backend.
+    pub async fn with_media(
+        store: Arc<dyn Store>,
+        keys: Keys,
+        database: Option<Database>,
+        (config, backend): (post_service::media::Config, Option<Backend>),
+    ) -> Self {
         let clock = Arc::new(SystemClock);
         let readiness = Readiness::default();
         readiness.schema_is_good();
+        let media = Media::new(config, backend, Arc::clone(&store), clock.clone());
         let app = App {
             board: Board::new(store, clock.clone()),
             authenticator: Authenticator::new(Verifier::new(ISSUER, CLIENT_ID), keys, clock),
@@ -99,6 +119,7 @@ impl Service {
                 max_size: 50,
             },
             readiness: readiness.clone(),
+            media: media.clone(),
         };
         let origins = [ORIGIN, "https://www.hhottdogg.shop"].map(|o| o.parse().expect("an origin"));
         let router = http::router(app, &origins);
@@ -114,7 +135,9 @@ impl Service {
             base,
             client: client(),
             readiness,
+            media,
             stop,
+            _media_folder: None,
             database,
         }
     }
