@@ -84,6 +84,7 @@ impl MediaList {
     }
 
     /// Takes out the entry of this id; the list of what was taken.
+    #[must_use]
     pub fn take(&mut self, id: &str) -> Self {
         let (taken, left) = std::mem::take(&mut self.0)
             .into_iter()
@@ -155,7 +156,7 @@ mod tests {
         for odd in ["null", "", "7", "\"\"", "{", "true"] {
             assert_eq!(count(Some(odd)), 0, "{odd}");
         }
-        assert_eq!(count(Some(r#"[{}, null, 3]"#)), 3);
+        assert_eq!(count(Some("[{}, null, 3]")), 3);
         assert_eq!(count(Some(r#"{"id": "a"}"#)), 1);
         assert_eq!(count(Some(r#""[{\"id\": \"a\"}]""#)), 1);
     }

@@ -77,7 +77,7 @@ impl From<MediaEntry> for MediaView {
 
 /// What came of an upload. If one file was stored, its own fields stand beside the others.
 #[derive(Debug, Serialize, ToSchema)]
-struct Uploaded {
+struct UploadResult {
     #[serde(flatten)]
     #[schema(required = false)]
     only: Option<MediaView>,
@@ -128,7 +128,7 @@ struct UploadForm {
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     security(("bearer" = [])),
     responses(
-        (status = OK, body = Envelope<Uploaded>),
+        (status = OK, body = Envelope<UploadResult>),
         (status = BAD_REQUEST, body = ErrorEnvelope,
             description = "No file, too many files, a damaged or huge image, or no proper form"),
         (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
@@ -148,7 +148,7 @@ async fn upload_media(
     user: Result<User, ApiError>,
     post: Result<PostId, ApiError>,
     request: Request,
-) -> Result<Envelope<Uploaded>, ApiError> {
+) -> Result<Envelope<UploadResult>, ApiError> {
     let limit = media.config().max_file_size;
     let (user, post) = match admit(&media, user, post).await {
         Ok(admitted) => admitted,
@@ -199,7 +199,7 @@ async fn admit(
 fn answer(
     stored: Vec<(usize, MediaView)>,
     failed: Vec<ApiError>,
-) -> Result<Envelope<Uploaded>, ApiError> {
+) -> Result<Envelope<UploadResult>, ApiError> {
     if stored.is_empty() {
         return Err(failed
             .into_iter()
@@ -224,7 +224,7 @@ fn answer(
         [only] => Some(only.clone()),
         _ => None,
     };
-    let uploaded = Uploaded {
+    let uploaded = UploadResult {
         only,
         total_count: uploaded_files.len(),
         failed_count: failed_files.len(),

@@ -143,6 +143,10 @@ async fn wait<T>(future: impl Future<Output = T>, patience: Duration) -> (Option
 }
 
 /// What a form stopped with: the body's fault if it was one, else the form's own.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what `map_err` hands over"
+)]
 fn fault(error: axum::extract::multipart::MultipartError) -> ApiError {
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
     while let Some(error) = cause {

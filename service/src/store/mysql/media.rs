@@ -241,7 +241,7 @@ mod tests {
                 Ok(server) => objects_are_listed(server.trim_end_matches('/')).await,
                 // Not eprintln!, which the test harness would swallow.
                 Err(_) => {
-                    writeln!(std::io::stderr(), "skipped: {variable} names no server").unwrap()
+                    writeln!(std::io::stderr(), "skipped: {variable} names no server").unwrap();
                 }
             }
         }

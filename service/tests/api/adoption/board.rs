@@ -125,12 +125,6 @@ impl Board {
         self.database.take().expect("it is taken once")
     }
 
-    pub async fn another_connection(&self) -> MySqlConnection {
-        MySqlConnection::connect(&self.url())
-            .await
-            .expect("a connection")
-    }
-
     /// The old service's board with so many posts.
     pub async fn with_posts(variable: &str, posts: usize) -> Option<Self> {
         let mut board = Self::empty(variable).await?;
@@ -324,28 +318,6 @@ impl Board {
         }
         faults
     }
-}
-
-/// Waits until statements wait for a change of a table, which waits itself, or none does.
-pub async fn wait_until(connection: &mut MySqlConnection, is_waiting: bool) {
-    let waiting = async {
-        loop {
-            let count: sqlx::Result<i64> = sqlx::query_scalar(
-                "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() \
-                 AND state = 'Waiting for table metadata lock'",
-            )
-            .fetch_one(&mut *connection)
-            .await;
-            // MySQL fails (3854) while any statement on the server holds a 4-byte character.
-            if count.is_ok_and(|count| (count > 0) == is_waiting) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting)
-        .await
-        .expect("in time");
 }
 
 fn category_id(known: usize) -> String {

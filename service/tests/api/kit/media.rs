@@ -5,10 +5,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use img_parts::{Bytes, DynImage, ImageEXIF, png::Png, png::PngChunk};
 use object_store::{ObjectStore, ObjectStoreExt, aws::AmazonS3Builder, path::Path, signer::Signer};
 use post_service::media::{Backend, Config, Place};
-use reqwest::{
-    Method,
-    multipart::{Form, Part},
-};
+use reqwest::Method;
 use std::{io::Cursor, net::SocketAddr, time::Duration};
 use tokio::{
     io::copy_bidirectional,
@@ -34,7 +31,8 @@ pub fn config() -> Config {
 
 /// A small picture.
 pub fn picture(format: ImageFormat) -> Vec<u8> {
-    let pixels = RgbImage::from_fn(32, 16, |x, y| Rgb([x as u8 * 7, y as u8 * 15, 9]));
+    let shade = |value: u32| u8::try_from(value).expect("a byte");
+    let pixels = RgbImage::from_fn(32, 16, |x, y| Rgb([shade(x * 7), shade(y * 15), 9]));
     let mut file = Cursor::new(Vec::new());
     pixels.write_to(&mut file, format).expect("an image");
     file.into_inner()
@@ -64,9 +62,40 @@ pub fn padded(size: usize) -> Vec<u8> {
     png.encoder().bytes().to_vec()
 }
 
-/// A form field with a file.
-pub fn file(name: &str, content: Vec<u8>) -> Part {
-    Part::bytes(content).file_name(name.to_owned())
+/// A form, as browsers send it.
+#[derive(Default)]
+pub struct Form(Vec<u8>);
+
+impl Form {
+    const BOUNDARY: &str = "----form";
+
+    /// A form with one file.
+    pub fn file(name: &str, content: &[u8]) -> Self {
+        Self::default().and("file", name, content)
+    }
+
+    /// The form with a file in this field.
+    pub fn and(mut self, field: &str, name: &str, content: &[u8]) -> Self {
+        // As browsers escape names (https://html.spec.whatwg.org/#multipart-form-data).
+        let name = name.replace('"', "%22").replace('\n', "%0A");
+        let head = format!(
+            "--{}\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
+             Content-Type: image/png\r\n\r\n",
+            Self::BOUNDARY
+        );
+        self.0.extend_from_slice(head.as_bytes());
+        self.0.extend_from_slice(content);
+        self.0.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// The request with this form as its body.
+    pub fn send_in(mut self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let kind = format!("multipart/form-data; boundary={}", Self::BOUNDARY);
+        let end = format!("--{}--\r\n", Self::BOUNDARY);
+        self.0.extend_from_slice(end.as_bytes());
+        request.header("Content-Type", kind).body(self.0)
+    }
 }
 
 impl Service {
@@ -74,13 +103,7 @@ impl Service {
     pub async fn upload(&self, token: &str, post: &str, form: Form) -> super::Answer {
         let path = format!("/api/v1/posts/{post}/media");
         let request = self.request(Method::POST, &path).bearer_auth(token);
-        super::Answer::of(request.multipart(form)).await
-    }
-
-    /// Uploads one file to a post.
-    pub async fn upload_file(&self, token: &str, post: &str, part: Part) -> super::Answer {
-        self.upload(token, post, Form::new().part("file", part))
-            .await
+        super::Answer::of(form.send_in(request)).await
     }
 }
 
@@ -99,13 +122,13 @@ impl Bucket {
         let prefix = format!("test-{}", uuid::Uuid::new_v4().simple());
         let config = Config { prefix, ..config() };
         let bucket = Self { endpoint, config };
-        bucket.create().await;
+        Self::create(&bucket.endpoint).await;
         Some(bucket)
     }
 
     /// Makes the bucket, which may be there.
-    async fn create(&self) {
-        let s3 = self.builder(&self.endpoint).build().expect("a client");
+    async fn create(endpoint: &str) {
+        let s3 = Self::builder(endpoint).build().expect("a client");
         let minute = Duration::from_mins(1);
         let url = s3.signed_url(Method::PUT, &Path::default(), minute).await;
         let request = super::client().put(url.expect("a signed address"));
@@ -113,7 +136,7 @@ impl Bucket {
         assert!(matches!(status.as_u16(), 200 | 409), "{status}");
     }
 
-    fn builder(&self, endpoint: &str) -> AmazonS3Builder {
+    fn builder(endpoint: &str) -> AmazonS3Builder {
         let variable = |name| std::env::var(name).expect(name);
         AmazonS3Builder::new()
             .with_bucket_name(BUCKET)
@@ -124,10 +147,15 @@ impl Bucket {
             .with_secret_access_key(variable("TEST_S3_SECRET_KEY"))
     }
 
+    /// The service's way to it.
+    pub fn backend(&self) -> Backend {
+        Backend::s3(Self::builder(&self.endpoint)).expect("a backend")
+    }
+
     /// The service's way to it, over this wire.
-    pub fn backend_over(&self, wire: &Wire) -> Backend {
+    pub fn backend_over(wire: &Wire) -> Backend {
         let endpoint = format!("http://{}", wire.address);
-        Backend::s3(self.builder(&endpoint)).expect("a backend")
+        Backend::s3(Self::builder(&endpoint)).expect("a backend")
     }
 
     /// Where it listens, as `host:port`.
@@ -140,7 +168,7 @@ impl Bucket {
 
     /// The keys of its objects.
     pub async fn keys(&self) -> Vec<String> {
-        keys(&self.builder(&self.endpoint), &self.config.prefix).await
+        keys(&Self::builder(&self.endpoint), &self.config.prefix).await
     }
 }
 
@@ -155,7 +183,7 @@ async fn keys(builder: &AmazonS3Builder, prefix: &str) -> Vec<String> {
 
 impl Drop for Bucket {
     fn drop(&mut self) {
-        let (builder, prefix) = (self.builder(&self.endpoint), self.config.prefix.clone());
+        let (builder, prefix) = (Self::builder(&self.endpoint), self.config.prefix.clone());
         // A runtime of its own: this one may be ending.
         let emptying = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -180,13 +208,15 @@ impl Drop for Bucket {
 pub enum Mode {
     /// Carries it.
     Open,
+    /// Carries it, but nothing for this long after a connection or a change.
+    Slow(Duration),
     /// Takes it and carries nothing.
     Hung,
     /// Ends every connection.
     Cut,
 }
 
-/// A way to a server that can hang or be cut.
+/// A way to a server that can be slow, hang or be cut.
 pub struct Wire {
     pub address: SocketAddr,
     mode: watch::Sender<Mode>,
@@ -219,8 +249,10 @@ async fn carry(mut client: TcpStream, server: String, mut seen: watch::Receiver<
     loop {
         let mode = *seen.borrow_and_update();
         let carrying = async {
-            if mode == Mode::Hung {
-                return std::future::pending().await;
+            match mode {
+                Mode::Hung => return std::future::pending().await,
+                Mode::Slow(time) => tokio::time::sleep(time).await,
+                Mode::Open | Mode::Cut => {}
             }
             let _ = copy_bidirectional(&mut client, &mut server).await;
         };
