@@ -158,7 +158,7 @@ pub struct Settings {
     #[arg(action = clap::ArgAction::Set, default_value_t = false)]
     pub anonymous_likes: bool,
 
-    /// Comment service that comment counts are asked of, e.g. http://comment-service:8083
+    /// Comment service that comment counts are asked of, e.g. `http://comment-service:8083`
     #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
     pub comment_service_url: Option<Url>,
 
@@ -225,7 +225,7 @@ pub struct Settings {
     #[arg(value_enum, ignore_case = true, default_value_t = Deactivation::Delete)]
     pub deactivation: Deactivation,
 
-    /// Where traces are sent (OTLP over HTTP), e.g. http://collector:4318 [default: nowhere]
+    /// Where traces are sent (OTLP over HTTP), e.g. `http://collector:4318` [default: nowhere]
     #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
     pub otel_exporter_otlp_endpoint: Option<Url>,
 

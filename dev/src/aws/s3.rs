@@ -1,4 +1,4 @@
-//! S3: SeaweedFS, which checks signatures.
+//! S3: `SeaweedFS`, which checks signatures.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

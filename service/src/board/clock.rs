@@ -44,6 +44,7 @@ impl KstTime {
     }
 
     /// The time so many hours before.
+    #[must_use]
     pub fn hours_before(self, hours: i64) -> Self {
         use jiff::ToSpan;
         Self(self.0.saturating_sub(hours.hours()))

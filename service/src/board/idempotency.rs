@@ -48,7 +48,10 @@ pub enum Created {
 
 /// The keys of requests that this process is answering.
 #[derive(Debug, Clone, Default)]
-pub(super) struct InFlight(Arc<Mutex<HashSet<(String, [u8; 32])>>>);
+pub(super) struct InFlight(Arc<Mutex<HashSet<Entry>>>);
+
+/// A user and the hash of their key.
+type Entry = (String, [u8; 32]);
 
 impl InFlight {
     /// Enters a user's key until the guard is dropped; none if it is there already.
@@ -66,7 +69,7 @@ impl InFlight {
 #[derive(Debug)]
 pub(super) struct InFlightGuard {
     keys: InFlight,
-    entry: (String, [u8; 32]),
+    entry: Entry,
 }
 
 impl Drop for InFlightGuard {

@@ -23,7 +23,7 @@ pub use media::{MediaEntry, MediaList, object_key, post_of_key};
 pub use page::{Cursor, NotACursor, Page, PageLimits, PageRequest, Start};
 pub use post::{Direction, Draft, Edit, Filter, NewPost, Order, Post, PostId, Refusal, SortKey};
 pub use service::{Board, CategoryExists, PostFilter};
-pub use text::{Fault, FieldError};
+pub use text::{Fault, FieldError, Sent};
 pub use user::User;
 pub use view::{View, ViewerHash};
 

@@ -1,7 +1,7 @@
 //! Posts and what may be in them.
 
 use super::{
-    CategoryName, Fault, FieldError, KstTime, User,
+    CategoryName, Fault, FieldError, KstTime, Sent, User,
     text::{at_most_characters, required},
 };
 use sha2::{Digest, Sha256};
@@ -114,18 +114,16 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// Checks the fields that were sent: a `Some(None)` was sent as `null`, which is refused.
+    /// Checks the fields that were sent.
     pub fn parse(
-        title: Option<Option<&str>>,
-        content: Option<Option<&str>>,
-        category: Option<Option<&str>>,
+        title: Sent<&str>,
+        content: Sent<&str>,
+        category: Sent<&str>,
     ) -> Result<Self, FieldError> {
         Ok(Self {
-            title: title.map(parse_title).transpose()?,
-            content: content.map(parse_content).transpose()?,
-            category: category
-                .map(|name| CategoryName::parse("category", name))
-                .transpose()?,
+            title: title.parse(parse_title)?,
+            content: content.parse(parse_content)?,
+            category: category.parse(|name| CategoryName::parse("category", name))?,
         })
     }
 

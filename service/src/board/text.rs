@@ -1,5 +1,6 @@
 //! Checks that every text field shares.
 
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 /// Why a value was refused.
@@ -32,6 +33,52 @@ pub struct FieldError {
 impl FieldError {
     pub(super) fn new(field: &'static str, fault: Fault) -> Self {
         Self { field, fault }
+    }
+}
+
+/// A field of a partial change: what is absent stays as it is, `null` is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sent<T> {
+    /// Not sent.
+    #[default]
+    Absent,
+    /// Sent as `null`.
+    Null,
+    /// Sent with a value.
+    Value(T),
+}
+
+impl<T> Sent<T> {
+    /// The value behind a reference.
+    pub fn as_deref(&self) -> Sent<&T::Target>
+    where
+        T: std::ops::Deref,
+    {
+        match self {
+            Self::Absent => Sent::Absent,
+            Self::Null => Sent::Null,
+            Self::Value(value) => Sent::Value(value),
+        }
+    }
+
+    /// Parses what was sent; `null` as if it were missing.
+    pub(super) fn parse<U>(
+        self,
+        parse: impl FnOnce(Option<T>) -> Result<U, FieldError>,
+    ) -> Result<Option<U>, FieldError> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Null => parse(None).map(Some),
+            Self::Value(value) => parse(Some(value)).map(Some),
+        }
+    }
+}
+
+/// With `#[serde(default)]` on the field, which makes the absent ones.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let value = Option::deserialize(json)?;
+        Ok(value.map_or(Self::Null, Self::Value))
     }
 }
 

@@ -185,7 +185,7 @@ impl ApiError {
     /// The kind of error, for programs and metrics.
     fn code(&self) -> &'static str {
         match self {
-            Self::Token(TokenError::Missing) => "token_required",
+            Self::Token(TokenError::Missing) | Self::SignInRequired => "token_required",
             Self::Token(TokenError::Expired) => "token_expired",
             Self::Token(_) => "token_invalid",
             Self::BadRequest(_) | Self::BrokenBody => "bad_request",
@@ -194,7 +194,6 @@ impl ApiError {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::TooLarge => "body_too_large",
             Self::TooManyRequests(_) => "rate_limited",
-            Self::SignInRequired => "token_required",
             Self::CommentServiceFails => "comment_service_failed",
             Self::NoCommentService => "no_comment_service",
             Self::Media(fault) => fault.code(),

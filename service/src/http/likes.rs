@@ -30,7 +30,7 @@ pub struct AnonymousLikes(pub bool);
 
 /// How a post stands after a like.
 #[derive(Debug, Serialize, ToSchema)]
-struct Liked {
+struct LikeOutcome {
     /// `added` if the user likes the post now, `removed` if not.
     #[schema(example = "added")]
     action: &'static str,
@@ -45,7 +45,7 @@ struct Liked {
     message: &'static str,
 }
 
-impl From<LikeState> for Liked {
+impl From<LikeState> for LikeOutcome {
     fn from(state: LikeState) -> Self {
         let (action, message) = if state.is_liked {
             ("added", "좋아요가 added되었습니다")
@@ -79,7 +79,7 @@ struct NamedLiker {
     request_body = inline(Option<NamedLiker>),
     security(("bearer" = [])),
     responses(
-        (status = OK, body = Envelope<Liked>),
+        (status = OK, body = Envelope<LikeOutcome>),
         (status = BAD_REQUEST, body = ErrorEnvelope,
             description = "The id is `null` or `undefined`, or no token and no `user_id`"),
         (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
@@ -92,7 +92,7 @@ async fn toggle_like(
     id: PostId,
     user: Result<User, ApiError>,
     body: OptionalJsonObject<NamedLiker>,
-) -> Result<Envelope<Liked>, ApiError> {
+) -> Result<Envelope<LikeOutcome>, ApiError> {
     let liker = match user {
         Ok(user) => Liker::Verified(user.id().to_owned()),
         Err(ApiError::Token(TokenError::Missing)) if anonymous => named(body.read().await?)?,
@@ -109,7 +109,7 @@ async fn toggle_like(
     params(PostPath),
     security(("bearer" = [])),
     responses(
-        (status = OK, body = Envelope<Liked>),
+        (status = OK, body = Envelope<LikeOutcome>),
         (status = BAD_REQUEST, body = ErrorEnvelope,
             description = "The id is `null` or `undefined`"),
         (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
@@ -120,7 +120,7 @@ async fn add_like(
     State(board): State<Board>,
     id: PostId,
     user: User,
-) -> Result<Envelope<Liked>, ApiError> {
+) -> Result<Envelope<LikeOutcome>, ApiError> {
     let liker = Liker::Verified(user.id().to_owned());
     like(&board, &id, &liker, Wish::Like).await
 }
@@ -133,7 +133,7 @@ async fn add_like(
     params(PostPath),
     security(("bearer" = [])),
     responses(
-        (status = OK, body = Envelope<Liked>),
+        (status = OK, body = Envelope<LikeOutcome>),
         (status = BAD_REQUEST, body = ErrorEnvelope,
             description = "The id is `null` or `undefined`"),
         (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
@@ -144,7 +144,7 @@ async fn remove_like(
     State(board): State<Board>,
     id: PostId,
     user: User,
-) -> Result<Envelope<Liked>, ApiError> {
+) -> Result<Envelope<LikeOutcome>, ApiError> {
     let liker = Liker::Verified(user.id().to_owned());
     like(&board, &id, &liker, Wish::Unlike).await
 }
@@ -154,8 +154,8 @@ async fn like(
     id: &PostId,
     liker: &Liker,
     wish: Wish,
-) -> Result<Envelope<Liked>, ApiError> {
-    let state = board.like(id, liker, wish).await?.map_err(ApiError::from)?;
+) -> Result<Envelope<LikeOutcome>, ApiError> {
+    let state = board.like(id, liker, wish).await??;
     Ok(Envelope::ok(state.into()))
 }
 

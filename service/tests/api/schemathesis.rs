@@ -124,7 +124,7 @@ fn summary(output: &str) -> String {
         line.contains(" generated, ")
             || line.starts_with("Tested: ")
             || line.starts_with("API Links: ")
-            || line.starts_with("=") && line.contains(" in ")
+            || line.starts_with('=') && line.contains(" in ")
     };
     let figures = output.lines().map(str::trim).filter(is_figure);
     let figures: Vec<_> = figures.map(|line| line.trim_matches(['=', ' '])).collect();

@@ -1,7 +1,7 @@
 //! Changing and deleting a post.
 
 use crate::board::{
-    Board, Edit, Fault, FieldError, LikeRefusal, Liker, PostId, Refusal, User, Wish,
+    Board, Edit, Fault, FieldError, LikeRefusal, Liker, PostId, Refusal, Sent, User, Wish,
 };
 use crate::http::{
     envelope::{Envelope, Nothing},
@@ -12,7 +12,7 @@ use crate::http::{
 };
 use axum::extract::State;
 use http::HeaderMap;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 const EDITED: &str = "게시글이 성공적으로 수정되었습니다";
@@ -22,19 +22,19 @@ const DELETED: &str = "게시글이 성공적으로 삭제되었습니다";
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct EditPost {
     /// 1 to 200 characters; trimmed.
-    #[serde(default, deserialize_with = "sent")]
+    #[serde(default)]
     #[schema(value_type = String, required = false, example = "고친 제목",
         min_length = 1, max_length = 200)]
-    title: Option<Option<String>>,
+    title: Sent<String>,
     /// 1 byte to 64 KiB of UTF-8.
-    #[serde(default, deserialize_with = "sent")]
+    #[serde(default)]
     #[schema(value_type = String, required = false, example = "고친 내용", min_length = 1)]
-    content: Option<Option<String>>,
+    content: Sent<String>,
     /// 1 to 50 characters; made on first use.
-    #[serde(default, deserialize_with = "sent")]
+    #[serde(default)]
     #[schema(value_type = String, required = false, example = "여행",
         min_length = 1, max_length = 50)]
-    category: Option<Option<String>>,
+    category: Sent<String>,
     /// Instead of an edit: the caller's like is made (`like`) or taken back (`unlike`).
     #[schema(value_type = Action, required = false)]
     action: Option<String>,
@@ -54,17 +54,13 @@ pub enum Action {
     Unlike,
 }
 
-/// Tells a field that is `null` from one that was not sent.
-fn sent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(json).map(Some)
-}
-
 impl EditPost {
     fn edit(&self) -> Result<Edit, FieldError> {
-        fn text(field: &Option<Option<String>>) -> Option<Option<&str>> {
-            field.as_ref().map(Option::as_deref)
-        }
-        Edit::parse(text(&self.title), text(&self.content), text(&self.category))
+        Edit::parse(
+            self.title.as_deref(),
+            self.content.as_deref(),
+            self.category.as_deref(),
+        )
     }
 }
 
@@ -78,18 +74,20 @@ pub struct ReplacePost {
     #[schema(required = true, example = "새 내용", min_length = 1)]
     content: Option<String>,
     /// 1 to 50 characters, made on first use; stays as it is if absent.
+    #[serde(default)]
     #[schema(value_type = String, required = false, example = "여행",
         min_length = 1, max_length = 50)]
-    category: Option<String>,
+    category: Sent<String>,
 }
 
 impl ReplacePost {
     fn edit(&self) -> Result<Edit, ApiError> {
-        let category = self.category.as_deref().map(Some);
+        let required = |text: &Option<String>| text.clone().map_or(Sent::Null, Sent::Value);
+        let (title, content) = (required(&self.title), required(&self.content));
         Edit::parse(
-            Some(self.title.as_deref()),
-            Some(self.content.as_deref()),
-            category,
+            title.as_deref(),
+            content.as_deref(),
+            self.category.as_deref(),
         )
         .map_err(|error| match error {
             // The Flask service's sentence; it asked for the author too.
@@ -141,21 +139,12 @@ pub async fn edit_post(
             return Err(ApiError::field("action", message));
         }
     };
-    match wish {
-        Some(wish) => {
-            let liker = Liker::Verified(user.id().to_owned());
-            board
-                .like(&id, &liker, wish)
-                .await?
-                .map_err(ApiError::from)?;
-        }
-        None => {
-            let (edit, seen) = (body.edit()?, expected_version(&headers)?);
-            board
-                .edit(&id, &user, &edit, seen)
-                .await?
-                .map_err(ApiError::from)?;
-        }
+    if let Some(wish) = wish {
+        let liker = Liker::Verified(user.id().to_owned());
+        board.like(&id, &liker, wish).await??;
+    } else {
+        let (edit, seen) = (body.edit()?, expected_version(&headers)?);
+        board.edit(&id, &user, &edit, seen).await??;
     }
     Ok(Envelope::with_message(EDITED, Nothing))
 }
@@ -191,10 +180,7 @@ pub async fn replace_post(
     JsonObject(body): JsonObject<ReplacePost>,
 ) -> Result<Envelope<Nothing>, ApiError> {
     let (edit, seen) = (body.edit()?, expected_version(&headers)?);
-    board
-        .edit(&id, &user, &edit, seen)
-        .await?
-        .map_err(ApiError::from)?;
+    board.edit(&id, &user, &edit, seen).await??;
     Ok(Envelope::with_message(EDITED, Nothing))
 }
 
@@ -223,10 +209,7 @@ pub async fn delete_post(
     headers: HeaderMap,
 ) -> Result<Envelope<Nothing>, ApiError> {
     let seen = expected_version(&headers)?;
-    board
-        .delete(&id, &user, seen)
-        .await?
-        .map_err(ApiError::from)?;
+    board.delete(&id, &user, seen).await??;
     Ok(Envelope::with_message(DELETED, Nothing))
 }
 

@@ -3,7 +3,7 @@
 
 use crate::kit::database::Database;
 use sqlx::{Connection, Executor, MySqlConnection, Row, mysql::MySqlRow};
-use std::{fmt::Write as _, io::Write as _, time::Duration};
+use std::{fmt::Write as _, io::Write as _};
 
 /// What SQLAlchemy's `create_all` made.
 const SCHEMA: [&str; 3] = [

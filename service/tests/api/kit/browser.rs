@@ -19,7 +19,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// Under this name an answer holds an element's id (WebDriver, section 12.1).
+/// Under this name an answer holds an element's id (`WebDriver`, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A browser with one page; both it and its driver end when this is dropped.
