@@ -126,7 +126,7 @@ fn column(name: &str) -> usize {
     };
     DATABASES
         .iter()
-        .position(|database| is_on(database))
+        .position(is_on)
         .unwrap_or(DATABASES.len())
 }
 
