@@ -3,11 +3,15 @@
 pub mod sql;
 pub mod traces;
 
-use crate::{config::LogFormat, store::Store};
+use crate::{
+    config::LogFormat,
+    store::{Store, Waiting},
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
     io::{self, IsTerminal},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 use thiserror::Error;
 use traces::Traces;
@@ -82,12 +86,30 @@ pub fn metrics() -> Result<&'static PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// Puts measured times into their buckets now and then, for ever; spawn it. Until then each is kept
+/// by itself, so that this must go on even where nobody asks for metrics.
+pub async fn tidy(metrics: &'static PrometheusHandle) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        metrics.run_upkeep();
+    }
+}
+
 /// Sets the gauges that are read rather than counted.
 pub fn observe_pool(store: &Arc<dyn Store>) {
     let pool = store.pool();
     metrics::gauge!("database_pool_connections", "state" => "busy").set(pool.busy);
     metrics::gauge!("database_pool_connections", "state" => "idle").set(pool.idle);
     metrics::gauge!("database_pool_connections_max").set(pool.limit);
+}
+
+/// Sets the gauge of views that wait to be counted.
+pub fn observe_views(waiting: &Waiting) {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the queue is far shorter than 2^52"
+    )]
+    metrics::gauge!("views_waiting").set(waiting.count() as f64);
 }
 
 fn describe() {
@@ -105,6 +127,9 @@ fn describe() {
         "http_requests_rejected_total",
         "Requests answered with an error, by its kind"
     );
+    describe_gauge!("views_waiting", "Views that are not stored yet");
+    describe_counter!("views_recorded_total", "Views stored");
+    describe_counter!("views_lost_total", "Views that a full queue did not take");
     describe_gauge!("http_requests_in_flight", "Requests being answered");
     describe_gauge!(
         "database_pool_connections",

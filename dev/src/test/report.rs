@@ -124,10 +124,7 @@ fn column(name: &str) -> usize {
         name.strip_suffix(database)
             .is_some_and(|rest| rest.ends_with("::on_") || rest.ends_with("_on_"))
     };
-    DATABASES
-        .iter()
-        .position(is_on)
-        .unwrap_or(DATABASES.len())
+    DATABASES.iter().position(is_on).unwrap_or(DATABASES.len())
 }
 
 #[derive(Debug, Default, Clone, Copy)]

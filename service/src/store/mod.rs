@@ -30,7 +30,7 @@ pub use posts::PostStore;
 pub use sqlite::SqliteStore;
 pub use upkeep::{UpkeepStore, keep_up};
 pub use url::{DatabaseUrl, DatabaseUrlError};
-pub use views::{ViewStore, ViewWriter, Views};
+pub use views::{ViewStore, ViewWriter, Views, Waiting};
 
 use crate::board::{Category, Filter, Order, Page, PageRequest, Post};
 use async_trait::async_trait;

@@ -47,41 +47,55 @@ pub struct Views(Arc<Entrance>);
 
 struct Entrance {
     queue: Sender<View>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Waiting,
+}
+
+/// How many views are not stored yet.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// The number at this moment.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take(&self, count: usize) {
+        self.0.fetch_sub(count, Ordering::Relaxed);
+    }
 }
 
 impl Views {
     /// A queue and its writer, which [`ViewWriter::run`] sets to work.
     pub fn new(store: Arc<dyn Store>) -> (Self, ViewWriter) {
         let (queue, views) = mpsc::channel(QUEUE);
-        let waiting = Arc::<AtomicUsize>::default();
+        let waiting = Waiting::default();
         let writer = ViewWriter {
             views,
             store,
-            waiting: Arc::clone(&waiting),
+            waiting: waiting.clone(),
         };
         (Self(Arc::new(Entrance { queue, waiting })), writer)
     }
 
     /// Has a view counted soon; never waits. A full queue loses it, which is counted too.
     pub fn record(&self, view: View) {
-        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        self.0.waiting.add();
         if self.0.queue.try_send(view).is_err() {
-            self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.0.waiting.take(1);
             metrics::counter!("views_lost_total").increment(1);
         }
-    }
-
-    /// Views that are not stored yet.
-    pub fn waiting(&self) -> usize {
-        self.0.waiting.load(Ordering::Relaxed)
     }
 }
 
 impl fmt::Debug for Views {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Views")
-            .field("waiting", &self.waiting())
+            .field("waiting", &self.0.waiting.count())
             .finish()
     }
 }
@@ -90,10 +104,15 @@ impl fmt::Debug for Views {
 pub struct ViewWriter {
     views: Receiver<View>,
     store: Arc<dyn Store>,
-    waiting: Arc<AtomicUsize>,
+    waiting: Waiting,
 }
 
 impl ViewWriter {
+    /// How many views wait for this writer.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.clone()
+    }
+
     /// Stores views until every [`Views`] is gone and the queue is empty. What a database that is
     /// away does not take stays in the queue.
     pub async fn run(mut self) {
@@ -106,7 +125,7 @@ impl ViewWriter {
                 tracing::warn!(%error, views = batch.len(), "cannot count views, trying again");
                 sleep(PATIENCE).await;
             }
-            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.waiting.take(count);
             metrics::counter!("views_recorded_total").increment(batch.len() as u64);
             batch.clear();
             if !self.views.is_closed() {

@@ -126,6 +126,7 @@ async fn metrics_have_a_port_of_their_own() {
         r#"http_request_duration_seconds_bucket{method="GET",route="/api/v1/posts/{id}",le="0.001"}"#,
         r#"database_pool_connections{state="busy"}"#,
         "database_pool_connections_max 8",
+        "views_waiting 0",
         r#"post_service_build_info{version=""#,
     ] {
         assert!(metrics.contains(sample), "{sample} is not in {metrics}");

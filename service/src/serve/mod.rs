@@ -1,26 +1,16 @@
 //! `serve`: puts the pieces together and runs them until a signal.
 
+mod parts;
+
 use crate::{
-    auth::{
-        Authenticator, Keys,
-        denied::Denied,
-        development::{self, KeyError, SigningKey},
-        jwks::KeyCache,
-        verifier::Verifier,
-    },
-    board::{Board, Clock, SystemClock, ViewerHash},
-    comments::{Comments, Pace},
-    config::{Config, Tokens},
-    deactivation::{Cognito, Deactivations},
-    http::{self, App, likes::AnonymousLikes},
-    media::{self, Media},
-    server,
+    auth::development::KeyError,
+    config::Config,
+    http, media, server,
     shutdown::{Readiness, Signals},
-    store::{self, MigrateError, Schema, Store, Views},
+    store::{self, MigrateError, Schema, Store},
     telemetry,
 };
 use axum::{Router, routing::get};
-use secrecy::ExposeSecret;
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -28,8 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a schema that is not current is looked at again.
 const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long views in the queue are waited for when the process ends.
-const FLUSH_TIME: Duration = Duration::from_secs(10);
 
 /// Why the service does not start.
 #[derive(Debug, Error)]
@@ -81,69 +69,36 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let metrics_listener = listen("METRICS_ADDRESS", config.metrics).await?;
     let addresses = Addresses::of(&api_listener, &metrics_listener).map_err(ServeError::Address)?;
     let store = open_store(&config).await?;
-    let (authenticator, token) =
-        authenticator(&config.tokens, Denied::listed_in(Arc::clone(&store)))?;
-    let stop = CancellationToken::new();
-    let comments = comments(&config, &store, &stop)?;
-    let deactivations = deactivations(&config, &store, &stop).await;
-    let readiness = Readiness::default();
-    let (views, view_writer) = Views::new(Arc::clone(&store));
-    let view_writer = tokio::spawn(view_writer.run());
-    let viewers = ViewerHash::new(config.secret_key.expose_secret());
-    let clock = Arc::new(SystemClock);
-    let media = Media::open(config.media.clone(), Arc::clone(&store), clock.clone())?;
-    let app = App {
-        board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
-        anonymous_likes: AnonymousLikes(config.anonymous_likes),
-        authenticator,
-        comments,
-        deactivations,
-        pages: config.pages,
-        readiness: readiness.clone(),
-        media: media.clone(),
-    };
-
-    let deletions = tokio::spawn(media.delete_objects(media::Pace::default(), stop.clone()));
-    let upkeep = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            metrics.run_upkeep();
-        }
-    });
-    let metrics_router = metrics_router(Arc::clone(&store), metrics);
+    let (readiness, stop) = (Readiness::default(), CancellationToken::new());
+    let (app, token, background) = parts::assemble(&config, &store, &readiness, &stop).await?;
+    let metrics_router = metrics_router(Arc::clone(&store), background.views_waiting(), metrics);
     let metrics_server = tokio::spawn(server::serve(
         metrics_listener,
         metrics_router,
         stop.clone().cancelled_owned(),
     ));
-    let router = http::router(app, &config.gate());
     let api_server = tokio::spawn(server::serve(
         api_listener,
-        router,
+        http::router(app, &config.gate()),
         stop.clone().cancelled_owned(),
     ));
     announce(&addresses, &config, token.as_deref());
+    let tidying = tokio::spawn(telemetry::tidy(metrics));
     let watch = tokio::spawn(watch_schema(Arc::clone(&store), readiness.clone()));
-
-    let forgetting = tokio::spawn(store::keep_up(Arc::clone(&store), clock));
 
     let signal = signals.received().await;
     tracing::info!(signal, "draining");
     readiness.drain();
     stop.cancel();
-    let whole = api_server.await.unwrap_or(false);
-    if !whole {
+    if !api_server.await.unwrap_or(false) {
         tracing::warn!("some requests were cut off");
     }
-    watch.abort();
-    forgetting.abort();
-    // The last reference to the queue went with the router: what is in it is stored.
-    if tokio::time::timeout(FLUSH_TIME, view_writer).await.is_err() {
-        tracing::warn!("some views were not counted");
+    for task in [watch, tidying] {
+        task.abort();
     }
-    upkeep.abort();
     metrics_server.abort();
-    let _ = deletions.await;
+    // Every request is answered: what they left to be done beside them is done now.
+    background.end().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -173,74 +128,6 @@ fn create_folder(folder: &Path) -> Result<(), ServeError> {
         .map_err(|error| ServeError::Folder(folder.display().to_string(), error))
 }
 
-/// Who recognises users; with the development issuer also a token to try.
-fn authenticator(
-    tokens: &Tokens,
-    denied: Denied,
-) -> Result<(Authenticator, Option<String>), ServeError> {
-    let clock = Arc::new(SystemClock);
-    match tokens {
-        Tokens::Cognito {
-            issuer,
-            client_id,
-            jwks_url,
-            ..
-        } => {
-            let cache = Arc::new(KeyCache::new(jwks_url.clone())?);
-            tokio::spawn(Arc::clone(&cache).keep_fresh());
-            let verifier = Verifier::new(issuer, client_id);
-            Ok((
-                Authenticator::new(verifier, Keys::Cached(cache), clock, denied),
-                None,
-            ))
-        }
-        Tokens::Development { key_file } => {
-            let key = SigningKey::load_or_generate(key_file, "development")?;
-            let token = key.development_token(clock.now().as_second())?;
-            let verifier = Verifier::new(development::ISSUER, development::CLIENT_ID);
-            let keys = Keys::Fixed(Arc::new(key.key_set()));
-            Ok((
-                Authenticator::new(verifier, keys, clock, denied),
-                Some(token),
-            ))
-        }
-    }
-}
-
-/// Who refreshes comment counts, until `stop`.
-fn comments(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    stop: &CancellationToken,
-) -> Result<Comments, ServeError> {
-    let store = Arc::clone(store);
-    match &config.comment_service {
-        None => Ok(Comments::unconfigured(store)),
-        Some(url) => {
-            Comments::start(store, url.clone(), Pace::default(), stop).map_err(ServeError::Comments)
-        }
-    }
-}
-
-/// Who deactivates accounts and, until `stop`, finishes what Cognito did not do at once.
-async fn deactivations(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    stop: &CancellationToken,
-) -> Deactivations {
-    let cognito = match &config.tokens {
-        Tokens::Cognito {
-            region, pool_id, ..
-        } => Some(Cognito::new(region, pool_id).await),
-        Tokens::Development { .. } => None,
-    };
-    let clock = Arc::new(SystemClock);
-    let deactivations = Deactivations::new(Arc::clone(store), clock, config.deactivation, cognito);
-    let finishing = deactivations.clone().keep_finishing();
-    tokio::spawn(stop.clone().run_until_cancelled_owned(finishing));
-    deactivations
-}
-
 /// Makes the service ready once the schema is seen to be good.
 async fn watch_schema(store: Arc<dyn Store>, readiness: Readiness) {
     let mut last_problem = String::new();
@@ -266,10 +153,12 @@ async fn watch_schema(store: Arc<dyn Store>, readiness: Readiness) {
 
 fn metrics_router(
     store: Arc<dyn Store>,
+    views: store::Waiting,
     metrics: &'static metrics_exporter_prometheus::PrometheusHandle,
 ) -> Router {
     let render = move || {
         telemetry::observe_pool(&store);
+        telemetry::observe_views(&views);
         std::future::ready(metrics.render())
     };
     Router::new().route("/metrics", get(render))
