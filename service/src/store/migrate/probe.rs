@@ -78,4 +78,14 @@ mod tests {
             assert!(has_line || !migration.sql.contains("ALTER TABLE"));
         }
     }
+
+    #[test]
+    fn every_migration_states_its_lock_and_duration() {
+        for migration in super::super::MYSQL.iter() {
+            for line in ["-- Lock: ", "-- Duration: "] {
+                let count = migration.sql.matches(line).count();
+                assert_eq!(count, 1, "{} {line}", migration.description);
+            }
+        }
+    }
 }
