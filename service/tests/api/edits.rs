@@ -26,10 +26,10 @@ on_every_database! {
         let id = service.publish(&alice, "t", "old").await;
         service.execute("UPDATE posts SET created_at = '2026-01-01T00:00:00', \
                          updated_at = '2026-01-01T00:00:00'").await;
-        let edited = send(service, Method::PATCH, &id, &alice, &json!({"title": " neu 🍎 "})).await;
+        let edited = send(service, Method::PATCH, &id, &alice, &json!({"title": " 새 제목 🍎 "})).await;
         assert_eq!(edited.status, StatusCode::OK);
         let post = read(service, &id).await;
-        assert_eq!((&post["title"], &post["content"], &post["version"]), (&json!("neu 🍎"), &json!("내용"), &json!(2)));
+        assert_eq!((&post["title"], &post["content"], &post["version"]), (&json!("새 제목 🍎"), &json!("내용"), &json!(2)));
         assert_eq!(post["created_at"], "2026-01-01T00:00:00");
         assert_ne!(post["updated_at"], "2026-01-01T00:00:00");
         let put = json!({"title": "a", "content": "b", "category": "new"});

@@ -102,7 +102,7 @@ on_every_database! {
         let first = service.get("/api/v1/posts?per_page=5&sort=popular").await;
         let cursor = first.json["meta"]["next_cursor"].as_str().expect("a cursor");
         let last = titles(&first).pop().expect("a title");
-        service.publish(&tokens::alice(), "neu", "자유").await;
+        service.publish(&tokens::alice(), "새 글", "자유").await;
         service.execute(&format!("UPDATE posts SET status = 'hidden' WHERE title = '{last}'")).await;
         let second = service.get(&format!("/api/v1/posts?per_page=5&sort=popular&cursor={cursor}")).await;
         assert_eq!(titles(&second), expected(|number| number % 4, |_| true)[5..10]);

@@ -26,6 +26,7 @@ mod likes;
 mod limits;
 mod lists;
 mod media;
+mod media_outage;
 mod migrations;
 mod observability;
 mod outage;

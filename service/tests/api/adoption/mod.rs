@@ -295,14 +295,14 @@ async fn edits_and_likes_work(service: &Service, seen: &str, status: StatusCode)
     let alice = tokens::alice();
     let mut ids = Vec::new();
     for _ in 0..2 {
-        ids.push(service.publish(&alice, "neu", "umgezogen").await);
+        ids.push(service.publish(&alice, "새 글", "이사").await);
     }
     let send = async |method: Method, path: String, seen: Option<&str>| {
         let mut request = service.request(method, &format!("/api/v1/posts/{path}"));
         if let Some(seen) = seen {
             request = request.header("If-Match", seen);
         }
-        let body = json!({"title": "anders", "category": "woanders"});
+        let body = json!({"title": "다른 제목", "category": "다른 곳"});
         Answer::of(request.bearer_auth(&alice).json(&body)).await
     };
     let [kept, gone] = &ids[..] else {
@@ -327,7 +327,7 @@ async fn edits_and_likes_work(service: &Service, seen: &str, status: StatusCode)
     let post = service.get(&format!("/api/v1/posts/{kept}")).await.json["data"].clone();
     assert_eq!(
         (&post["title"], &post["category"]),
-        (&json!("anders"), &json!("woanders"))
+        (&json!("다른 제목"), &json!("다른 곳"))
     );
     ids.len()
 }
