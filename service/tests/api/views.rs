@@ -3,6 +3,7 @@
 use crate::kit::{Service, client, database::Database, process::Served, tokens, wait::until};
 use futures::future::join_all;
 use nix::sys::signal::Signal;
+use post_service::store;
 use reqwest::Method;
 
 async fn view(service: &Service, id: &str, viewer: &str) -> i64 {
@@ -114,5 +115,33 @@ async fn a_terminated_process_has_counted_every_view() {
         served.signal(Signal::SIGTERM);
         assert_eq!(served.exit_code().await, Some(0));
         assert_eq!(stored(&service, &id).await, 200);
+    }
+}
+
+on_every_database! {
+    async fn days_and_keys_that_are_over_are_forgotten(service) {
+        let id = service.publish(&tokens::alice(), "t", "c").await;
+        for viewer in ["one", "two"] {
+            view(service, &id, viewer).await;
+        }
+        until("the views are stored", async || stored(service, &id).await == 2).await;
+        service.execute("UPDATE post_views SET day = '2020-01-01'").await;
+        service.execute(
+            "INSERT INTO idempotency_keys (user_id, key_hash, request_hash, post_id, created_at) \
+             VALUES ('u', 'k', 'r', 'p', '2020-01-01T00:00:00')"
+        ).await;
+        view(service, &id, "three").await;
+        until("the view is stored", async || stored(service, &id).await == 3).await;
+        let store = store::open(&service.database().url(), 2).await.expect("a store");
+        let today = "2026-01-01".parse().expect("a day");
+        assert_eq!(store.purge_views(today).await.expect("purged"), 2);
+        let now = "2026-01-01T00:00:00".parse().expect("a time");
+        assert_eq!(store.purge_idempotency_keys(now).await.expect("purged"), 1);
+        let database = service.database();
+        assert_eq!(database.number("SELECT COUNT(*) FROM post_views").await, 1);
+        assert_eq!(database.number("SELECT COUNT(*) FROM idempotency_keys").await, 0);
+        // The counts stay.
+        assert_eq!(stored(service, &id).await, 3);
+        store.close().await;
     }
 }

@@ -83,6 +83,7 @@ mod numbers;
 mod posts;
 mod remembered;
 mod totals;
+mod upkeep;
 mod views;
 
 use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};

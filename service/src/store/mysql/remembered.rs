@@ -2,17 +2,13 @@
 
 use super::{MySqlStore, is_duplicate};
 use crate::{
-    board::{Created, IdempotencyKey, KstTime, NewPost, REMEMBERED_HOURS},
+    board::{Created, IdempotencyKey, NewPost, REMEMBERED_HOURS},
     store::{
-        StoreError, UpkeepStore, errors,
+        StoreError, errors,
         posts::{CreatedRow, Remembered, judge},
     },
 };
-use async_trait::async_trait;
 use sqlx::MySqlConnection;
-
-/// Rows deleted by one statement.
-const PURGE: u32 = 1_000;
 
 /// What became of the attempt to take a key.
 pub(super) enum Claim {
@@ -112,23 +108,4 @@ async fn find(
     .fetch_one(connection)
     .await?;
     Ok(Some(judge(&remembered, key, stored.try_into()?)))
-}
-
-#[async_trait]
-impl UpkeepStore for MySqlStore {
-    async fn purge_idempotency_keys(&self, before: KstTime) -> Result<u64, StoreError> {
-        let mut purged = 0;
-        loop {
-            let result = attempt!(self.writing(), |connection| {
-                sqlx::query("DELETE FROM idempotency_keys WHERE created_at < ? LIMIT ?")
-                    .bind(before.to_string())
-                    .bind(PURGE)
-                    .execute(connection)
-            })?;
-            purged += result.rows_affected();
-            if result.rows_affected() < u64::from(PURGE) {
-                return Ok(purged);
-            }
-        }
-    }
 }

@@ -10,9 +10,6 @@ use jiff::civil::Date;
 use sqlx::{Connection, MySqlConnection};
 use std::collections::{BTreeMap, HashSet};
 
-/// Rows deleted by one statement.
-const PURGE: u32 = 1_000;
-
 #[async_trait]
 impl ViewStore for MySqlStore {
     async fn record_views(&self, views: &[View]) -> Result<(), StoreError> {
@@ -21,19 +18,11 @@ impl ViewStore for MySqlStore {
     }
 
     async fn purge_views(&self, before: Date) -> Result<u64, StoreError> {
-        let mut purged = 0;
-        loop {
-            let result = attempt!(self.writing(), |connection| {
-                sqlx::query("DELETE FROM post_views WHERE day < ? LIMIT ?")
-                    .bind(before.to_string())
-                    .bind(PURGE)
-                    .execute(connection)
-            })?;
-            purged += result.rows_affected();
-            if result.rows_affected() < u64::from(PURGE) {
-                return Ok(purged);
-            }
-        }
+        self.purge(
+            "DELETE FROM post_views WHERE day < ? LIMIT ?",
+            &before.to_string(),
+        )
+        .await
     }
 }
 
