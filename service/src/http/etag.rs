@@ -43,24 +43,25 @@ pub fn unless_known<Answer: IntoResponse>(
 /// be a version matches none.
 pub fn expected_version(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
     const NO_VERSION: i64 = -1;
-    let mut values = headers.get_all(header::IF_MATCH).iter();
-    let Some(value) = values.next() else {
+    let values = headers.get_all(header::IF_MATCH).iter();
+    let tags: Vec<&str> = values
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .collect();
+    if tags.is_empty() || tags == ["*"] {
         return Ok(None);
-    };
-    let value = value.to_str().unwrap_or_default().trim();
-    if values.next().is_some() || value.contains(',') {
-        return Err(ApiError::bad_request(
+    }
+    let mut versions = tags.iter().filter_map(|tag| {
+        let digits = tag.strip_prefix("\"v")?.strip_suffix('"')?;
+        digits.parse().ok()
+    });
+    match (versions.next(), versions.next()) {
+        (Some(_), Some(_)) => Err(ApiError::field(
+            "If-Match",
             "If-Match 헤더에는 버전을 하나만 적어야 합니다. 예: \"v1\"",
-        ));
+        )),
+        (version, _) => Ok(Some(version.unwrap_or(NO_VERSION))),
     }
-    if value == "*" {
-        return Ok(None);
-    }
-    let digits = value
-        .strip_prefix("\"v")
-        .and_then(|rest| rest.strip_suffix('"'));
-    let version = digits.and_then(|digits| digits.parse().ok());
-    Ok(Some(version.unwrap_or(NO_VERSION)))
 }
 
 #[cfg(test)]
@@ -97,6 +98,7 @@ mod tests {
         for never in ["v12", "\"12\"", "W/\"v12\"", "\"vx\"", ""] {
             assert_eq!(version(never), Some(Some(-1)), "{never}");
         }
+        assert_eq!(version("\"x\", \"v2\""), Some(Some(2)));
         assert_eq!(version("\"v1\", \"v2\""), None);
     }
 }

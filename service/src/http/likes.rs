@@ -173,7 +173,6 @@ fn named(body: Option<NamedLiker>) -> Result<Liker, ApiError> {
 #[into_params(parameter_in = Query)]
 struct StatusParams {
     /// A user's `sub`; without effect where a valid token names the user.
-    #[param(example = "11111111-1111-1111-1111-111111111111")]
     user_id: Option<String>,
 }
 

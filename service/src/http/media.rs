@@ -79,7 +79,7 @@ impl From<MediaEntry> for MediaView {
 #[derive(Debug, Serialize, ToSchema)]
 struct UploadResult {
     #[serde(flatten)]
-    #[schema(required = false)]
+    #[schema(ignore)]
     only: Option<MediaView>,
     /// The images that were stored.
     uploaded_files: Vec<MediaView>,

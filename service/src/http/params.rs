@@ -1,5 +1,6 @@
 //! Parameters that several operations share, for the `OpenAPI` document; handlers take them by the
-//! extractors of [`super::extract`] and [`super::etag`].
+//! extractors of [`super::extract`] and [`super::etag`]. Optional ones have no example: Swagger UI
+//! would send it.
 #![expect(dead_code, reason = "only described, never made")]
 
 use utoipa::IntoParams;
@@ -18,7 +19,7 @@ pub struct PostPath {
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatch {
     /// Entity tags the client knows: 304 if the answer's is among them.
-    #[param(rename = "If-None-Match", example = json!("W/\"0123456789abcdef\""))]
+    #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
 
@@ -27,6 +28,6 @@ pub struct IfNoneMatch {
 #[into_params(parameter_in = Header)]
 pub struct IfMatch {
     /// The version the client saw: the write is refused if the post has another one.
-    #[param(rename = "If-Match", example = json!("\"v1\""))]
+    #[param(rename = "If-Match")]
     if_match: Option<String>,
 }

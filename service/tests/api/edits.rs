@@ -121,7 +121,7 @@ on_every_database! {
             ("title", json!("가".repeat(201))), ("title", json!(1)), ("title", json!("a\0")),
             ("content", json!(null)), ("content", json!("x".repeat(65_537))), ("content", json!([])),
             ("category", json!(null)), ("category", json!("")), ("category", json!("가".repeat(51))),
-            ("action", json!("love")), ("action", json!(1)),
+            ("action", json!("love")), ("action", json!(1)), ("action", json!(null)),
         ] {
             let mut body = json!({"title": "other", "content": "other"});
             body[field] = value.clone();

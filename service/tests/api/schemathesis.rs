@@ -41,6 +41,12 @@ checks.negative_data_rejection.expected-statuses = ["2xx", 304, 400, 401]
 include-name = "POST /api/v1/posts/{id}/like"
 checks.negative_data_rejection.expected-statuses = ["2xx", 400, 401, 404]
 
+# No schema tells an image from other bytes, and a list of one file looks like a file.
+[[operations]]
+include-name = "POST /api/v1/posts/{id}/media"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 413, 415]
+checks.negative_data_rejection.expected-statuses = ["2xx", 400, 401, 403, 404, 413, 415]
+
 # Taking a like back leaves the post, and so its state.
 [[operations]]
 include-path-regex = "/like"

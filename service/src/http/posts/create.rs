@@ -18,13 +18,13 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreatePost {
     /// 1 to 200 characters; trimmed.
-    #[schema(required = true, example = "첫글", min_length = 1, max_length = 200)]
+    #[schema(value_type = String, required = true, example = "첫글", min_length = 1, max_length = 200)]
     title: Option<String>,
     /// 1 byte to 64 KiB of UTF-8.
-    #[schema(required = true, example = "내용입니다", min_length = 1)]
+    #[schema(value_type = String, required = true, example = "내용입니다", min_length = 1)]
     content: Option<String>,
     /// 1 to 50 characters; made on first use.
-    #[schema(required = true, example = "자유", min_length = 1, max_length = 50)]
+    #[schema(value_type = String, required = true, example = "자유", min_length = 1, max_length = 50)]
     category: Option<String>,
 }
 

@@ -36,8 +36,9 @@ pub struct EditPost {
         min_length = 1, max_length = 50)]
     category: Sent<String>,
     /// Instead of an edit: the caller's like is made (`like`) or taken back (`unlike`).
+    #[serde(default)]
     #[schema(value_type = Action, required = false)]
-    action: Option<String>,
+    action: Sent<String>,
 }
 
 /// What else can be done with a post.
@@ -68,10 +69,10 @@ impl EditPost {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ReplacePost {
     /// 1 to 200 characters; trimmed.
-    #[schema(required = true, example = "새 제목", min_length = 1, max_length = 200)]
+    #[schema(value_type = String, required = true, example = "새 제목", min_length = 1, max_length = 200)]
     title: Option<String>,
     /// 1 byte to 64 KiB of UTF-8.
-    #[schema(required = true, example = "새 내용", min_length = 1)]
+    #[schema(value_type = String, required = true, example = "새 내용", min_length = 1)]
     content: Option<String>,
     /// 1 to 50 characters, made on first use; stays as it is if absent.
     #[serde(default)]
@@ -131,10 +132,10 @@ pub async fn edit_post(
     JsonObject(body): JsonObject<EditPost>,
 ) -> Result<Envelope<Nothing>, ApiError> {
     let wish = match body.action.as_deref() {
-        None => None,
-        Some("like") => Some(Wish::Like),
-        Some("unlike") => Some(Wish::Unlike),
-        Some(_) => {
+        Sent::Absent => None,
+        Sent::Value("like") => Some(Wish::Like),
+        Sent::Value("unlike") => Some(Wish::Unlike),
+        Sent::Null | Sent::Value(_) => {
             let message = "action 필드는 like 또는 unlike여야 합니다.";
             return Err(ApiError::field("action", message));
         }

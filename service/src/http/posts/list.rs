@@ -26,17 +26,16 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 pub struct PageParams {
     /// From 1; below means 1.
-    #[param(value_type = Option<i64>, example = 1)]
+    #[param(value_type = Option<i64>)]
     page: Option<String>,
     /// Entries a page; at most `MAX_PAGE_SIZE`.
-    #[param(value_type = Option<i64>, example = 10)]
+    #[param(value_type = Option<i64>)]
     per_page: Option<String>,
     /// Another name of `per_page`.
-    #[param(value_type = Option<i64>, example = 10)]
+    #[param(value_type = Option<i64>)]
     size: Option<String>,
     /// Instead of `page`: `meta.next_cursor` of the page before, in the same order. Posts that come
     /// or go meanwhile shift nothing, and deep pages cost no more than the first.
-    #[param(example = "Y3JlYXRlZC1kZXNjLjEwLjEw")]
     cursor: Option<String>,
 }
 
@@ -70,30 +69,22 @@ impl PageParams {
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
     /// In the title, taken literally.
-    #[param(example = "첫글")]
     q: Option<String>,
     /// Another name of `q`.
-    #[param(example = "첫글")]
     search: Option<String>,
     /// Only this category.
-    #[param(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
     category_id: Option<String>,
     /// Only the category of this name.
-    #[param(example = "자유")]
     category: Option<String>,
     /// Only this author.
-    #[param(example = "11111111-1111-1111-1111-111111111111")]
     user_id: Option<String>,
     /// `latest` (default) or `popular`: most liked, then newest.
-    #[param(example = "latest")]
     sort: Option<String>,
     /// `created_at`, `view_count`, `like_count` or `comment_count`; equal ones newest first.
     #[serde(rename = "sortBy")]
-    #[param(example = "created_at")]
     sort_by: Option<String>,
     /// `desc` (default) or `asc`.
     #[serde(rename = "sortOrder")]
-    #[param(example = "desc")]
     sort_order: Option<String>,
 }
 
