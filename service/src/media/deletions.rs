@@ -111,7 +111,13 @@ impl Media {
             match backend.delete(&deletion.object_key).await {
                 // What can be no key is no object.
                 Ok(()) | Err(BackendError::NotFound) => {}
-                Err(error) => return Err(error.into()),
+                Err(BackendError::Silent) => return Err(BackendError::Silent.into()),
+                // Its row waits for the next attempt; the others are not to blame.
+                Err(error) => {
+                    let key = &deletion.object_key;
+                    tracing::warn!(%error, key, attempts = deletion.attempts, "cannot delete an object");
+                    return Ok(());
+                }
             }
         }
         store.finish_deletion(deletion.id).await?;

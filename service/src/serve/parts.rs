@@ -40,13 +40,18 @@ impl Background {
         self.waiting.clone()
     }
 
-    /// Waits for what must not be lost. The [`App`] must be gone: with it goes the last way into the
-    /// queue of views.
+    /// Waits for what must not be lost.
     pub(super) async fn end(self) {
         self.upkeep.abort();
-        if tokio::time::timeout(FLUSH_TIME, self.views).await.is_err() {
-            tracing::warn!("some views were not counted");
+        let stored = async {
+            while self.waiting.count() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(FLUSH_TIME, stored).await.is_err() {
+            tracing::warn!(views = self.waiting.count(), "some views were not counted");
         }
+        self.views.abort();
         let _ = self.deletions.await;
     }
 }

@@ -47,11 +47,24 @@ pub(super) fn is_rolled_back(error: &sqlx::Error) -> bool {
 }
 
 /// Refusals that end without a change on our side: too many connections, no access or no database
-/// (yet, or while a password is rotated), no table (not migrated), lock waits, full disk.
+/// (yet, or while a password is rotated), no table (not migrated), lock waits, full disk, statements
+/// that took too long (MySQL's number, MariaDB's).
 fn is_passing_refusal(code: u16) -> bool {
     matches!(
         code,
-        1040 | 1044 | 1045 | 1049 | 1129 | 1203 | 1226 | 1146 | 1205 | 1213 | 1412 | 1021
+        1040 | 1044
+            | 1045
+            | 1049
+            | 1129
+            | 1203
+            | 1226
+            | 1146
+            | 1205
+            | 1213
+            | 1412
+            | 1021
+            | 3024
+            | 1969
     )
 }
 

@@ -258,6 +258,13 @@ pub(super) fn guided_scope(filter: &Filter, order: Order, request: PageRequest) 
         .flatten()
 }
 
+/// Whether a page begins behind the end of a list that was counted to its end: nothing has to be read
+/// to know that it is empty.
+pub(super) fn is_beyond(filter: &Filter, request: PageRequest, counted: i64) -> bool {
+    let is_exact = filter.search.is_none() || counted <= SEARCH_COUNT_LIMIT;
+    is_exact && request.offset() > 0 && request.offset() >= counted
+}
+
 /// Where to begin without counter rows.
 pub(super) fn plain_start(request: PageRequest) -> From {
     match request.start {

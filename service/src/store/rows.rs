@@ -3,7 +3,7 @@
 use crate::board::{Category, MediaList, Post};
 use sqlx::FromRow;
 
-/// A row of the post columns in [`super::sql`].
+/// A row of the post columns in [`super::mysql`] and [`super::sqlite`].
 #[derive(FromRow)]
 pub(super) struct PostRow {
     id: String,
@@ -45,7 +45,7 @@ impl TryFrom<PostRow> for Post {
     }
 }
 
-/// A row of the category columns in [`super::sql`].
+/// A row of the category columns in [`super::mysql`] and [`super::sqlite`].
 #[derive(FromRow)]
 pub(super) struct CategoryRow {
     id: String,
@@ -63,6 +63,18 @@ impl TryFrom<CategoryRow> for Category {
             created_at: row.created_at.parse().map_err(unreadable("created_at"))?,
         })
     }
+}
+
+/// Converts the posts of a list. A row of an adopted database that is no post of ours (a hand-made
+/// id, a date of zeros) is left out: the others of its page are not to blame.
+pub(super) fn convert_posts(rows: Vec<PostRow>) -> Vec<Post> {
+    let convert = |row: PostRow| {
+        let id = row.id.clone();
+        Post::try_from(row)
+            .inspect_err(|error| tracing::warn!(id, %error, "left out of a list"))
+            .ok()
+    };
+    rows.into_iter().filter_map(convert).collect()
 }
 
 /// Converts all rows or reports the first that cannot be.

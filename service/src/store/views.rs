@@ -23,8 +23,8 @@ use tokio::{
 
 /// Views that wait to be counted, at most; more are not counted.
 const QUEUE: usize = 50_000;
-/// Views counted in one transaction, at most.
-const BATCH: usize = 1_000;
+/// Views counted in one transaction, at most: few enough for the time that one may take.
+const BATCH: usize = 256;
 /// Two batches begin no closer together: a lone view does not wait, a stream of them gathers.
 const PACE: Duration = Duration::from_millis(50);
 /// How long to wait after a failure before the batch is tried again.
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Views in the database.
 #[async_trait]
 pub trait ViewStore {
-    /// Counts those of these views (at most a thousand, all different, sorted) that are not counted
+    /// Counts those of these views (a few hundred at most, all different, sorted) that are not counted
     /// yet; repeating it changes nothing.
     async fn record_views(&self, views: &[View]) -> Result<(), StoreError>;
 
@@ -121,17 +121,44 @@ impl ViewWriter {
             let (begun, count) = (Instant::now(), batch.len());
             batch.sort_unstable();
             batch.dedup();
-            while let Err(error) = self.store.record_views(&batch).await {
-                tracing::warn!(%error, views = batch.len(), "cannot count views, trying again");
-                sleep(PATIENCE).await;
-            }
+            let lost = self.record(&batch).await;
             self.waiting.take(count);
-            metrics::counter!("views_recorded_total").increment(batch.len() as u64);
+            metrics::counter!("views_recorded_total").increment((batch.len() - lost) as u64);
+            metrics::counter!("views_lost_total").increment(lost as u64);
             batch.clear();
             if !self.views.is_closed() {
                 sleep_until(begun + PACE).await;
             }
         }
+    }
+}
+
+impl ViewWriter {
+    /// Stores a batch, however long the database is away. What it refuses for good (a counter at its
+    /// end, say) must not keep the others waiting: the batch is halved until that one view is found
+    /// and lost. Tells how many were.
+    async fn record(&self, batch: &[View]) -> usize {
+        let mut pieces = vec![batch];
+        let mut lost = 0;
+        while let Some(piece) = pieces.pop() {
+            match self.store.record_views(piece).await {
+                Ok(()) => {}
+                Err(StoreError::Unavailable(error)) => {
+                    tracing::warn!(%error, views = piece.len(), "cannot count views, trying again");
+                    pieces.push(piece);
+                    sleep(PATIENCE).await;
+                }
+                Err(error) if piece.len() == 1 => {
+                    tracing::error!(%error, "cannot count a view");
+                    lost += 1;
+                }
+                Err(_) => {
+                    let (first, second) = piece.split_at(piece.len() / 2);
+                    pieces.extend([second, first]);
+                }
+            }
+        }
+        lost
     }
 }
 

@@ -11,7 +11,8 @@ pub(super) const READ_ATTEMPTS: u32 = 2;
 /// How often a transaction is tried in all.
 pub(super) const WRITE_ATTEMPTS: u32 = 4;
 /// How long a statement or transaction may take: after that its connection counts as dead. A server
-/// that vanished without a word answers nothing for ever.
+/// that vanished without a word answers nothing for ever; one that lives gives up sooner by itself
+/// ([`session_limits`]).
 pub(in crate::store) const OPERATION_TIME: Duration = Duration::from_secs(3);
 /// How long a connection that may be dead is given to answer a ping.
 const PING_TIME: Duration = Duration::from_secs(1);
@@ -49,6 +50,8 @@ impl<'a> Attempts<'a> {
             if let Ok(Ok(())) = timeout(PING_TIME, leased.connection().ping()).await {
                 return Ok(leased);
             }
+            // The others lead to the same server and would each take as long.
+            self.drop_idle_connections();
         }
         Ok(Leased::of(self.store.pool.acquire().await?))
     }
@@ -70,7 +73,7 @@ impl<'a> Attempts<'a> {
         let again = if errors::is_connection_lost(&error) {
             drop(leased);
             if errors::is_read_only(&error) {
-                self.close_idle_connections().await;
+                self.drop_idle_connections();
             }
             self.repeated = true;
             true
@@ -88,14 +91,29 @@ impl<'a> Attempts<'a> {
 
     /// After a failover the pool's connections lead to the server that is now a replica: it answers
     /// pings, but the address leads elsewhere.
-    async fn close_idle_connections(&self) {
+    fn drop_idle_connections(&self) {
         for _ in 0..self.store.limit {
             let Some(connection) = self.store.pool.try_acquire() else {
                 return;
             };
-            let _ = timeout(PING_TIME, connection.close()).await;
+            // Without a farewell, which a dead server would not take.
+            drop(connection.detach());
         }
     }
+}
+
+/// Has the server give up a statement before this side does: what only this side gives up goes on
+/// there, holding locks and scanning.
+pub(super) async fn session_limits(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    let version: String = sqlx::query_scalar("SELECT VERSION()")
+        .fetch_one(&mut *connection)
+        .await?;
+    let limits = if version.contains("MariaDB") {
+        "SET SESSION innodb_lock_wait_timeout = 2, SESSION max_statement_time = 2.9"
+    } else {
+        "SET SESSION innodb_lock_wait_timeout = 2, SESSION max_execution_time = 2900"
+    };
+    sqlx::query(limits).execute(connection).await.map(drop)
 }
 
 /// A connection that is closed unless it is given back: whoever drops it in the middle of a

@@ -1,6 +1,6 @@
 //! Categories in MySQL.
 
-use super::MySqlStore;
+use super::{MySqlStore, is_duplicate};
 use crate::{
     board::{Category, CategoryName, KstTime},
     store::{
@@ -68,16 +68,15 @@ async fn insert(
     connection: &mut MySqlConnection,
     category: &Category,
 ) -> Result<bool, sqlx::Error> {
-    let inserted =
-        sqlx::query("INSERT IGNORE INTO categories (id, name, created_at) VALUES (?, ?, ?)")
-            .bind(&category.id)
-            .bind(&category.name)
-            .bind(category.created_at.to_string())
-            .execute(&mut *connection)
-            .await?
-            .rows_affected();
-    if inserted > 0 {
-        return Ok(true);
+    let inserted = sqlx::query("INSERT INTO categories (id, name, created_at) VALUES (?, ?, ?)")
+        .bind(&category.id)
+        .bind(&category.name)
+        .bind(category.created_at.to_string())
+        .execute(&mut *connection)
+        .await;
+    match inserted {
+        Err(error) if is_duplicate(&error) => {}
+        result => return result.map(|_| true),
     }
     // Or it is this one, from an attempt whose success was not acknowledged.
     let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM categories WHERE id = ?")

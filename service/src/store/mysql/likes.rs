@@ -155,12 +155,15 @@ impl LikeAttempt<'_> {
             Step::Remove => -1,
             _ => return Ok(()),
         };
-        sqlx::query("UPDATE posts SET like_count = COALESCE(like_count, 0) + ? WHERE id = ?")
-            .bind(by)
-            .bind(self.post.as_str())
-            .execute(transaction)
-            .await
-            .map(drop)
+        sqlx::query(
+            "UPDATE posts SET like_count = COALESCE(like_count, 0) + ?, updated_at = updated_at \
+             WHERE id = ?",
+        )
+        .bind(by)
+        .bind(self.post.as_str())
+        .execute(transaction)
+        .await
+        .map(drop)
     }
 
     async fn state(

@@ -6,7 +6,7 @@ use crate::{
     store::{
         ListStore, StoreError,
         list::{self, From, bind_values},
-        rows::{PostRow, convert},
+        rows::{PostRow, convert_posts},
         totals::{LEVEL_1, LEVEL_2, seek},
     },
 };
@@ -44,6 +44,9 @@ async fn read(
         Some(scope) => total(connection, scope).await?,
         None => count(connection, filter).await?,
     };
+    if list::is_beyond(filter, request, total) {
+        return Ok(list::assemble(vec![], filter, order, request, total));
+    }
     let scope = list::guided_scope(filter, order, request).filter(|_| counted);
     let from = match scope {
         Some(scope) => match bucket(connection, scope, order.direction, request.offset()).await? {
@@ -56,7 +59,7 @@ async fn read(
     let query = sqlx::query_as::<_, PostRow>(&statement.text);
     let rows = bind_values!(query, statement).fetch_all(connection).await?;
     Ok(list::assemble(
-        convert(rows)?,
+        convert_posts(rows),
         filter,
         order,
         request,

@@ -197,12 +197,15 @@ async fn write(
     list: &MediaList,
     stage: Stage,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE posts SET media_files = ?, media_count = ? WHERE id = ?")
-        .bind(list.to_json())
-        .bind(media::count(list))
-        .bind(post.as_str())
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(
+        "UPDATE posts SET media_files = ?, media_count = ?, updated_at = updated_at \
+         WHERE id = ?",
+    )
+    .bind(list.to_json())
+    .bind(media::count(list))
+    .bind(post.as_str())
+    .execute(&mut *transaction)
+    .await?;
     raise_version(transaction, post, stage).await
 }
 

@@ -19,10 +19,11 @@ macro_rules! post_columns {
         concat!($version, " AS version, ", post_columns!())
     };
     () => {
-        "p.id, p.No AS number, COALESCE(p.title, '') AS title, COALESCE(p.content, '') AS content, \
+        "p.id, CAST(p.No AS SIGNED) AS number, COALESCE(p.title, '') AS title, COALESCE(p.content, '') AS content, \
          COALESCE(p.username, '') AS username, p.user_id, COALESCE(p.category, '') AS category, \
-         COALESCE(p.view_count, 0) AS view_count, COALESCE(p.like_count, 0) AS like_count, \
-         COALESCE(p.comment_count, 0) AS comment_count, \
+         CAST(COALESCE(p.view_count, 0) AS SIGNED) AS view_count, \
+         CAST(COALESCE(p.like_count, 0) AS SIGNED) AS like_count, \
+         CAST(COALESCE(p.comment_count, 0) AS SIGNED) AS comment_count, \
          CAST(p.media_files AS CHAR) AS media_files, \
          DATE_FORMAT(COALESCE(p.created_at, p.updated_at, TIMESTAMP '1970-01-01 00:00:00'), \
              '%Y-%m-%dT%H:%i:%s') AS created_at, \
@@ -88,6 +89,9 @@ mod views;
 
 use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};
 
+/// Prepared statements kept on a connection: all there are (about 190 of them are lists).
+const STATEMENTS: usize = 256;
+
 /// Posts in MySQL.
 #[derive(Debug, Clone)]
 pub struct MySqlStore {
@@ -107,7 +111,8 @@ impl MySqlStore {
             // A ping before every use costs a quarter of the throughput; dead connections are
             // noticed by their first statement, and reads are tried again.
             .test_before_acquire(false)
-            .connect_lazy_with(options.clone());
+            .after_connect(|connection, _| Box::pin(attempt::session_limits(connection)))
+            .connect_lazy_with(options.clone().statement_cache_capacity(STATEMENTS));
         Self {
             pool,
             limit: pool_size,

@@ -47,13 +47,13 @@ impl PostStore for MySqlStore {
             for scope in [category_id.as_str(), WHOLE_BOARD] {
                 self.ensure_totals(scope, number).await?;
             }
-            let stored = attempt!(self.writing(), |connection| insert(
+            let stored = self.heal(attempt!(self.writing(), |connection| insert(
                 connection,
                 &post,
                 &category_id,
                 number,
                 key
-            ))?;
+            )))?;
             match (stored, key) {
                 (Inserted::Stored, _) => return Ok(Created::New(post)),
                 // An old service, which counts for itself, was faster: take the next.
@@ -93,6 +93,14 @@ impl PostStore for MySqlStore {
         seen: Option<i64>,
         now: KstTime,
     ) -> Result<Result<(), Refusal>, StoreError> {
+        let stage = self.stage().await?;
+        // Before anything is made for the edit; checked again under the lock.
+        let unlocked = attempt!(self.reading(), |connection| peek(connection, id, stage))?;
+        match unlocked.map(|post| post.check(user, seen)) {
+            None => return Ok(Err(Refusal::Missing)),
+            Some(Err(refusal)) => return Ok(Err(refusal)),
+            Some(Ok(())) => {}
+        }
         let category = match &edit.category {
             Some(name) => Some((self.category_id(name, now).await?, name.as_str())),
             None => None,
@@ -100,8 +108,7 @@ impl PostStore for MySqlStore {
         if let Some((category_id, _)) = &category {
             self.ensure_totals_of(id, category_id).await?;
         }
-        let stage = self.stage().await?;
-        attempt!(self.writing(), |connection, repeated| async {
+        self.heal(attempt!(self.writing(), |connection, repeated| async {
             let mut transaction = connection.begin().await?;
             let Some(post) = lock(&mut transaction, id, stage).await? else {
                 return Ok(Err(Refusal::Missing));
@@ -127,7 +134,7 @@ impl PostStore for MySqlStore {
             }
             transaction.commit().await?;
             Ok(Ok(()))
-        })
+        }))
     }
 
     async fn delete_post(
@@ -139,7 +146,7 @@ impl PostStore for MySqlStore {
     ) -> Result<Result<(), Refusal>, StoreError> {
         self.ensure_own_totals(id).await?;
         let stage = self.stage().await?;
-        attempt!(self.writing(), |connection, repeated| async {
+        self.heal(attempt!(self.writing(), |connection, repeated| async {
             let mut transaction = connection.begin().await?;
             let Some(post) = lock(&mut transaction, id, stage).await? else {
                 // An earlier attempt may have deleted it.
@@ -162,7 +169,7 @@ impl PostStore for MySqlStore {
             totals::gone(&mut transaction, &post).await?;
             transaction.commit().await?;
             Ok(Ok(()))
-        })
+        }))
     }
 }
 
@@ -281,10 +288,13 @@ async fn written(
     transaction: &mut MySqlConnection,
     id: &PostId,
 ) -> Result<(String, String, String), sqlx::Error> {
-    sqlx::query_as("SELECT title, content, category FROM posts WHERE id = ?")
-        .bind(id.as_str())
-        .fetch_one(transaction)
-        .await
+    sqlx::query_as(
+        "SELECT COALESCE(title, ''), COALESCE(content, ''), COALESCE(category, '') \
+         FROM posts WHERE id = ?",
+    )
+    .bind(id.as_str())
+    .fetch_one(transaction)
+    .await
 }
 
 /// A post was changed. While there is no version, none is raised.
@@ -296,11 +306,26 @@ pub(super) async fn raise_version(
     if stage == Stage::Adopting {
         return Ok(());
     }
-    sqlx::query("UPDATE posts SET version = version + 1 WHERE id = ?")
+    sqlx::query("UPDATE posts SET version = version + 1, updated_at = updated_at WHERE id = ?")
         .bind(id.as_str())
         .execute(transaction)
         .await
         .map(drop)
+}
+
+/// The visible post of this id as it is at this moment.
+async fn peek(
+    connection: &mut MySqlConnection,
+    id: &PostId,
+    stage: Stage,
+) -> Result<Option<Guarded>, sqlx::Error> {
+    sqlx::query_as(match stage {
+        Stage::Adopting => select_guarded!("0", "WHERE id = ? AND status = 'visible'"),
+        Stage::Finished => select_guarded!("version", "WHERE id = ? AND status = 'visible'"),
+    })
+    .bind(id.as_str())
+    .fetch_optional(connection)
+    .await
 }
 
 /// The visible post of this id, locked until the end of the transaction. While there is no version

@@ -25,6 +25,14 @@ impl Known {
         known.contains(&(scope.to_owned(), number / LEVEL_2))
     }
 
+    fn forget(&self) {
+        let mut known = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.clear();
+    }
+
     fn insert(&self, scope: &str, number: i64) {
         let mut known = self
             .0
@@ -58,6 +66,18 @@ impl MySqlStore {
         })?;
         self.known_totals.insert(scope, number);
         Ok(())
+    }
+
+    /// A transaction that found fewer counter rows than it had made: the database went back in time
+    /// (restored, failed over with a loss). What is known of it is forgotten; the next try succeeds.
+    pub(super) fn heal<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        match result {
+            Err(StoreError::Failed(error @ sqlx::Error::RowNotFound)) => {
+                self.known_totals.forget();
+                Err(StoreError::Unavailable(error))
+            }
+            result => result,
+        }
     }
 
     /// Makes the rows that count this post where it is.

@@ -106,8 +106,8 @@ async fn count(transaction: &mut MySqlConnection, views: &[&View]) -> Result<(),
     let counts: Vec<_> = counts.into_iter().collect();
     for piece in pieces(&counts) {
         let text = format!(
-            "UPDATE posts SET view_count = COALESCE(view_count, 0) + CASE id {} ELSE 0 END \
-             WHERE id IN ({})",
+            "UPDATE posts SET view_count = COALESCE(view_count, 0) + CASE id {} ELSE 0 END, \
+             updated_at = updated_at WHERE id IN ({})",
             list(piece.len(), "WHEN ? THEN ?", " "),
             list(piece.len(), "?", ", ")
         );

@@ -6,7 +6,7 @@ use crate::{
     store::{
         ListStore, StoreError,
         list::{self, bind_values},
-        rows::{PostRow, convert},
+        rows::{PostRow, convert_posts},
     },
 };
 use async_trait::async_trait;
@@ -20,6 +20,9 @@ impl ListStore for SqliteStore {
         request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
         let total = self.total(filter).await?;
+        if list::is_beyond(filter, request, total) {
+            return Ok(list::assemble(vec![], filter, order, request, total));
+        }
         let from = list::plain_start(request);
         let statement = list::page(post_columns!(), filter, order, from, request.size);
         let query = sqlx::query_as::<_, PostRow>(&statement.text);
@@ -27,7 +30,7 @@ impl ListStore for SqliteStore {
             .fetch_all(&self.readers)
             .await?;
         Ok(list::assemble(
-            convert(rows)?,
+            convert_posts(rows),
             filter,
             order,
             request,
