@@ -11,18 +11,30 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use std::{io, net::SocketAddr, time::Duration};
-use tokio::net::{TcpListener, TcpStream};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+/// Connections at a time: what their buffers take must fit into the process's memory.
+const MAX_CONNECTIONS: usize = 10_000;
 
 /// Serves connections until `stop` completes, then lets requests in flight finish, for a bounded
 /// time. Idle connections are closed at once. False if some requests had to be cut off.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) -> bool {
     let connections = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::pin!(stop);
     loop {
+        let accept = async {
+            // Full: the others wait in the system's queue. It is never closed.
+            let permit = Arc::clone(&room).acquire_owned().await.ok();
+            (listener.accept().await, permit)
+        };
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => spawn(stream, peer, router.clone(), &connections),
+            (accepted, permit) = accept => match accepted {
+                Ok((stream, peer)) => spawn(stream, peer, permit, router.clone(), &connections),
                 Err(error) => pause_after(&error).await,
             },
             () = &mut stop => break,
@@ -51,7 +63,13 @@ impl Service<Request<Incoming>> for FromPeer {
     }
 }
 
-fn spawn(stream: TcpStream, peer: SocketAddr, router: Router, connections: &GracefulShutdown) {
+fn spawn(
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: Option<OwnedSemaphorePermit>,
+    router: Router,
+    connections: &GracefulShutdown,
+) {
     // Answers are written whole: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
@@ -66,6 +84,7 @@ fn spawn(stream: TcpStream, peer: SocketAddr, router: Router, connections: &Grac
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection ended");
         }
+        drop(permit);
     });
 }
 

@@ -141,6 +141,18 @@ impl KeyCache {
         self.keys.load_full().filter(|keys| keys.get(kid).is_some())
     }
 
+    /// Has the keys fetched beside whatever goes on, unless they are being or just were.
+    pub fn refresh_beside(self: &Arc<Self>) {
+        let is_due = self
+            .last_fetch
+            .try_lock()
+            .is_ok_and(|last| last.is_none_or(|begun| begun.elapsed() >= MIN_FETCH_INTERVAL));
+        if is_due {
+            let cache = Arc::clone(self);
+            tokio::spawn(async move { cache.refresh_unless(|| false).await });
+        }
+    }
+
     /// Fetches now and then, for ever; spawn it. A failed fetch is repeated sooner.
     pub async fn keep_fresh(self: Arc<Self>) {
         loop {

@@ -91,7 +91,11 @@ impl Authenticator {
         let recognised = verifier::key_id(token).and_then(|kid| {
             let keys = match &self.keys {
                 Keys::Fixed(keys) => Some(Arc::clone(keys)),
-                Keys::Cached(cache) => cache.known_keys_for(&kid),
+                Keys::Cached(cache) => cache.known_keys_for(&kid).or_else(|| {
+                    // For those who come next.
+                    cache.refresh_beside();
+                    None
+                }),
             };
             keys.map(|keys| self.verifier.verify(token, &kid, &keys, self.clock.now()))
                 .transpose()

@@ -86,10 +86,15 @@ impl Board {
         page: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
         let category_id = match (filter.category_id, filter.category) {
-            (None, Some(name)) => match self.store.find_category(&name).await? {
-                Some(id) => Some(id),
-                None => return Ok(Page::empty(page)),
-            },
+            (None, Some(name)) => {
+                let Ok(name) = CategoryName::parse("category", Some(&name)) else {
+                    return Ok(Page::empty(page));
+                };
+                match self.store.find_category(name.as_str()).await? {
+                    Some(id) => Some(id),
+                    None => return Ok(Page::empty(page)),
+                }
+            }
             (id, _) => id,
         };
         let filter = Filter {

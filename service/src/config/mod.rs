@@ -61,9 +61,9 @@ pub enum ConfigError {
          like ap-northeast-2 and ap-northeast-2_Abc123"
     )]
     CognitoNames,
-    /// The comment service's URL is of no use.
-    #[error("COMMENT_SERVICE_URL must be an http or https URL like http://comment-service:8083")]
-    CommentService,
+    /// A URL that is of no use for HTTP.
+    #[error("{0} must be an http or https URL like http://host:8083")]
+    NotHttp(&'static str),
     /// Something about images.
     #[error(transparent)]
     Media(#[from] media::config::ConfigFault),
@@ -188,17 +188,13 @@ impl Settings {
             reads_per_minute: self.rate_limit_reads_per_minute,
             writes_per_minute: self.rate_limit_writes_per_minute,
             hsts_max_age: self.hsts_max_age,
-            traces: self.otel_exporter_otlp_endpoint.clone(),
-            comment_service: self.comment_service()?,
+            traces: http_url(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                self.otel_exporter_otlp_endpoint.as_ref(),
+            )?,
+            comment_service: http_url("COMMENT_SERVICE_URL", self.comment_service_url.as_ref())?,
             deactivation: self.deactivation,
         })
-    }
-
-    fn comment_service(&self) -> Result<Option<Url>, ConfigError> {
-        match &self.comment_service_url {
-            Some(url) if !comments::is_usable(url) => Err(ConfigError::CommentService),
-            url => Ok(url.clone()),
-        }
     }
 
     fn media(&self, database: &DatabaseUrl) -> Result<media::Config, ConfigError> {
@@ -272,8 +268,8 @@ impl Settings {
             return Err(ConfigError::CognitoNames);
         }
         let issuer = format!("https://cognito-idp.{region}.amazonaws.com/{pool}");
-        let jwks_url = match &self.cognito_jwks_url {
-            Some(url) => url.clone(),
+        let jwks_url = match http_url("COGNITO_JWKS_URL", self.cognito_jwks_url.as_ref())? {
+            Some(url) => url,
             None => Url::parse(&format!("{issuer}/.well-known/jwks.json"))
                 .map_err(|_| ConfigError::CognitoNames)?,
         };
@@ -284,6 +280,14 @@ impl Settings {
             region: region.to_owned(),
             pool_id: pool.to_owned(),
         })
+    }
+}
+
+/// A setting's URL, which must be one that can be asked.
+fn http_url(setting: &'static str, url: Option<&Url>) -> Result<Option<Url>, ConfigError> {
+    match url {
+        Some(url) if !comments::is_usable(url) => Err(ConfigError::NotHttp(setting)),
+        url => Ok(url.cloned()),
     }
 }
 
@@ -390,14 +394,20 @@ mod tests {
     }
 
     #[test]
-    fn the_comment_service_is_asked_over_http() {
-        let validate = |url: &str| {
-            let url = format!("--comment-service-url={url}");
-            validate(&["--database-url=sqlite:///tmp/p.db", &url])
-        };
-        assert!(validate("http://comment-service:8083").is_ok());
-        for url in ["ftp://c/", "mailto:c@example.com", "c:8083"] {
-            assert_eq!(validate(url).unwrap_err(), ConfigError::CommentService);
+    fn urls_are_asked_over_http() {
+        for setting in ["comment-service-url", "otel-exporter-otlp-endpoint"] {
+            let validate = |url: &str| {
+                let url = format!("--{setting}={url}");
+                validate(&["--database-url=sqlite:///tmp/p.db", &url])
+            };
+            assert!(validate("http://host:8083").is_ok());
+            for url in ["ftp://c/", "mailto:c@example.com", "c:8083"] {
+                let refused = validate(url).unwrap_err();
+                assert!(
+                    matches!(refused, ConfigError::NotHttp(_)),
+                    "{setting} {url}"
+                );
+            }
         }
     }
 

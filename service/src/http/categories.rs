@@ -4,10 +4,13 @@ use super::{
     App,
     envelope::Envelope,
     error::{ApiError, ErrorEnvelope, PlainError},
+    etag::{ETag, unless_known},
     extract::JsonObject,
+    params::IfNoneMatch,
 };
 use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError, User};
-use axum::extract::State;
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -18,7 +21,7 @@ pub fn router() -> OpenApiRouter<App> {
 }
 
 /// A category.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Hash, Serialize, ToSchema)]
 struct CategoryView {
     /// 32 hexadecimal digits.
     #[schema(example = "0b0e4b6ac6ff4ee0b2e9b5f2a7b8a2c1")]
@@ -51,7 +54,7 @@ impl From<Category> for CategoryView {
 struct CreateCategory {
     /// 1 to 50 characters; trimmed and brought to Unicode NFC.
     #[schema(value_type = String, required = true, example = "자유",
-        min_length = 1, max_length = 50, pattern = r"\S")]
+        min_length = 1, max_length = 50, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     name: Option<String>,
 }
 
@@ -71,15 +74,21 @@ struct CreatedCategory {
     get,
     path = "/categories",
     tag = "categories",
-    responses((status = OK, body = Envelope<Vec<CategoryView>>))
+    params(IfNoneMatch),
+    responses(
+        (status = OK, body = Envelope<Vec<CategoryView>>,
+            headers(("ETag" = String, description = "Of the list"))),
+        (status = NOT_MODIFIED, description = "The client knows this"),
+    )
 )]
 async fn list_categories(
     State(board): State<Board>,
-) -> Result<Envelope<Vec<CategoryView>>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let categories = board.categories().await?;
-    Ok(Envelope::ok(
-        categories.into_iter().map(CategoryView::from).collect(),
-    ))
+    let views: Vec<_> = categories.into_iter().map(CategoryView::from).collect();
+    let tag = ETag::of(&views);
+    Ok(unless_known(&headers, &tag, || Envelope::ok(views)))
 }
 
 /// Make a category.
@@ -106,14 +115,14 @@ async fn create_category(
             "카테고리가 생성되었습니다",
             CreatedCategory { id, name },
         )),
-        Err(CategoryExists) => Err(ApiError::bad_request("이미 존재하는 카테고리입니다")),
+        Err(CategoryExists) => Err(ApiError::field("name", "이미 존재하는 카테고리입니다")),
     }
 }
 
 /// The Flask service had a sentence of its own for a missing name.
 fn explain(error: FieldError) -> ApiError {
     match error.fault {
-        Fault::Missing => ApiError::bad_request("카테고리 이름은 필수입니다"),
+        Fault::Missing => ApiError::field("name", "카테고리 이름은 필수입니다"),
         _ => error.into(),
     }
 }

@@ -15,6 +15,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
 };
 use futures::StreamExt;
+use headers::{ContentLength, HeaderMapExt};
 use http::{HeaderMap, header, request::Parts};
 use serde::de::DeserializeOwned;
 use std::{convert::Infallible, marker::PhantomData};
@@ -75,13 +76,21 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let Query(params) = Query::from_request_parts(parts, app)
             .await
-            .map_err(|rejection| {
-                ApiError::bad_request(format!(
-                    "잘못된 요청 매개변수입니다: {}",
-                    rejection.body_text()
-                ))
-            })?;
+            .map_err(|rejection| refuse_query(&rejection.body_text()))?;
         Ok(Self(params))
+    }
+}
+
+/// What is wrong with a query string. Of serde's text only the parameter's name is told: one that was
+/// sent twice.
+fn refuse_query(text: &str) -> ApiError {
+    let twice = text.split_once("duplicate field `");
+    match twice.and_then(|(_, rest)| rest.split('`').next()) {
+        Some(name) => ApiError::field(
+            name.to_owned(),
+            format!("{name} 매개변수는 한 번만 보낼 수 있습니다."),
+        ),
+        None => ApiError::bad_request("잘못된 요청 매개변수입니다."),
     }
 }
 
@@ -92,22 +101,18 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonObject<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _app: &App) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::UnsupportedMediaType);
-        }
-        let body = body(request).await?;
-        parse_object(&body).map(Self)
+        let kind = PhantomData;
+        UnreadJsonObject { request, kind }.read().await.map(Self)
     }
 }
 
-/// A body that need not be there and is read only when asked for: clients send all kinds of bodies,
-/// or none, with a content type of JSON.
-pub struct OptionalJsonObject<T> {
+/// A JSON object that is read only when asked for: not from somebody who is refused anyway.
+pub struct UnreadJsonObject<T> {
     request: Request,
     kind: PhantomData<fn() -> T>,
 }
 
-impl<T: DeserializeOwned + Send> FromRequest<App> for OptionalJsonObject<T> {
+impl<T: DeserializeOwned + Send> FromRequest<App> for UnreadJsonObject<T> {
     type Rejection = Infallible;
 
     async fn from_request(request: Request, _app: &App) -> Result<Self, Infallible> {
@@ -116,9 +121,18 @@ impl<T: DeserializeOwned + Send> FromRequest<App> for OptionalJsonObject<T> {
     }
 }
 
-impl<T: DeserializeOwned> OptionalJsonObject<T> {
-    /// The object, or nothing where the body is empty.
-    pub async fn read(self) -> Result<Option<T>, ApiError> {
+impl<T: DeserializeOwned> UnreadJsonObject<T> {
+    /// The object.
+    pub async fn read(self) -> Result<T, ApiError> {
+        if !is_json(self.request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        parse_object(&body(self.request).await?)
+    }
+
+    /// The object, or nothing where the body is empty: clients send all kinds of bodies, or none,
+    /// with a content type of JSON.
+    pub async fn read_if_any(self) -> Result<Option<T>, ApiError> {
         let body = body(self.request).await?;
         if body.is_empty() {
             return Ok(None);
@@ -129,10 +143,17 @@ impl<T: DeserializeOwned> OptionalJsonObject<T> {
 
 /// The whole body, if it is short enough and comes soon enough.
 async fn body(request: Request) -> Result<Vec<u8>, ApiError> {
+    let announced = request.headers().typed_get::<ContentLength>();
+    let is_too_long = announced.is_some_and(|length| length.0 > BODY_BYTES as u64);
     let reading = read(request.into_body());
+    let slow = if is_too_long {
+        ApiError::TooLarge
+    } else {
+        ApiError::SlowBody
+    };
     tokio::time::timeout(BODY_TIME, reading)
         .await
-        .unwrap_or(Err(ApiError::SlowBody))
+        .unwrap_or(Err(slow))
 }
 
 /// Reads a body. Of one that is too long the rest is thrown away, within reason: a client that is

@@ -4,7 +4,7 @@ use super::{
     App,
     envelope::Envelope,
     error::{ApiError, ErrorEnvelope, PlainError},
-    extract::{OptionalJsonObject, Params},
+    extract::{Params, UnreadJsonObject},
     params::PostPath,
 };
 use crate::{
@@ -91,11 +91,11 @@ async fn toggle_like(
     State(AnonymousLikes(anonymous)): State<AnonymousLikes>,
     id: PostId,
     user: Result<User, ApiError>,
-    body: OptionalJsonObject<NamedLiker>,
+    body: UnreadJsonObject<NamedLiker>,
 ) -> Result<Envelope<LikeOutcome>, ApiError> {
     let liker = match user {
         Ok(user) => Liker::Verified(user.id().to_owned()),
-        Err(ApiError::Token(TokenError::Missing)) if anonymous => named(body.read().await?)?,
+        Err(ApiError::Token(TokenError::Missing)) if anonymous => named(body.read_if_any().await?)?,
         Err(error) => return Err(error),
     };
     like(&board, &id, &liker, Wish::Toggle).await

@@ -11,7 +11,7 @@ use crate::{
     board::{MediaEntry, PostId, User},
     media::{Media, MediaError},
 };
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection};
 use http::{HeaderMap, header, uri::Authority};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -157,11 +157,21 @@ async fn upload_media(
             return Err(refusal);
         }
     };
-    let own_base = own_base(request.headers());
+    let own_base = own_base(&media, request.headers());
     let room = media.room().await?;
     let mut form = Form::of(request, limit).await?;
     let (mut stored, mut failed) = (Vec::new(), Vec::new());
-    while let Some(file) = form.next_file().await? {
+    loop {
+        let file = match form.next_file().await {
+            Ok(Some(file)) => file,
+            Ok(None) => break,
+            Err(error) if stored.is_empty() => return Err(error),
+            // What is stored is stored; the rest of the form is lost.
+            Err(error) => {
+                failed.push(error);
+                break;
+            }
+        };
         if stored.len() + failed.len() >= uploads::MAX_FILES {
             failed.push(MediaFault::TooManyFiles(uploads::MAX_FILES).into());
             form.skip_rest().await;
@@ -234,9 +244,18 @@ fn answer(
     Ok(Envelope::with_message(message, uploaded))
 }
 
-/// What addresses of images begin with where no public address is set: the one this request came
-/// to. A `Host` that is none is not repeated.
-fn own_base(headers: &HeaderMap) -> String {
+/// What addresses of images begin with where no public address is set: on a developer's machine the
+/// one this request came to; elsewhere nothing, because whoever uploads would choose it for all
+/// readers. A `Host` that is none is not repeated.
+fn own_base(media: &Media, headers: &HeaderMap) -> String {
+    if media.config().place.is_shared() {
+        String::new()
+    } else {
+        base_of(headers)
+    }
+}
+
+fn base_of(headers: &HeaderMap) -> String {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
@@ -270,8 +289,9 @@ fn own_base(headers: &HeaderMap) -> String {
 async fn delete_media(
     State(media): State<Media>,
     user: User,
-    Path((post, id)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Envelope<Option<String>>, ApiError> {
+    let Path((post, id)) = path.map_err(|_| ApiError::NoPost)?;
     if matches!(post.as_str(), "null" | "undefined") {
         return Err(ApiError::bad_request("유효하지 않은 게시물 ID입니다"));
     }
@@ -343,7 +363,7 @@ mod tests {
     #[test]
     fn a_host_that_is_none_is_not_repeated() {
         let base = |host: &'static str| {
-            own_base(&HeaderMap::from_iter([(
+            base_of(&HeaderMap::from_iter([(
                 header::HOST,
                 http::HeaderValue::from_static(host),
             )]))

@@ -103,9 +103,9 @@ pub fn router(app: App, gate: &Gate) -> Router {
         .layer(limits::catch_panics())
         .layer(middleware::from_fn(problem::rewrite))
         .layer(limits::compression())
+        .layer(limits::cors(&gate.cors_origins))
         .layer(limits::no_sniffing())
         .layer(limits::https_only(gate.hsts_max_age))
-        .layer(limits::cors(&gate.cors_origins))
         .layer(middleware::from_fn_with_state(observer, observe::request))
         .layer(middleware::from_fn_with_state(
             recogniser,

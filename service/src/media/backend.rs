@@ -90,7 +90,9 @@ pub enum BackendError {
 impl From<object_store::Error> for BackendError {
     fn from(error: object_store::Error) -> Self {
         match error {
-            object_store::Error::NotFound { .. } => Self::NotFound,
+            object_store::Error::NotFound { .. } | object_store::Error::InvalidPath { .. } => {
+                Self::NotFound
+            }
             error => Self::Failed(error),
         }
     }

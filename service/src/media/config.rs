@@ -36,6 +36,13 @@ pub enum Place {
     Nowhere,
 }
 
+impl Place {
+    /// Whether others than this machine's user rely on it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Bucket { .. })
+    }
+}
+
 /// A setting about images that cannot be worked with; the text names it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigFault {

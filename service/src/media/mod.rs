@@ -34,6 +34,9 @@ const UNLISTED_TIME: Duration = Duration::from_hours(1);
 /// Files that are in memory at the same time, over all requests.
 const FILES_IN_MEMORY: usize = 16;
 
+/// The longest name of a file in a key, in bytes; ours are shorter.
+const MAX_NAME_BYTES: usize = 200;
+
 /// All that concerns images; cheap to clone.
 #[derive(Clone)]
 pub struct Media(Arc<Inner>);
@@ -196,7 +199,8 @@ impl Media {
 
     fn place_of(&self, post: &PostId, file: &str) -> Result<(&Backend, String), MediaError> {
         let backend = self.0.backend.as_ref().ok_or(MediaError::NoPlace)?;
-        if file.contains('/') {
+        // No name of ours, and refused by folders and buckets in ways that look like their failure.
+        if file.len() > MAX_NAME_BYTES || file.contains(['/', '#']) {
             return Err(MediaError::NoImage);
         }
         let key = object_key(&self.0.config.prefix, post.as_str(), file);

@@ -4,7 +4,7 @@ use crate::board::{Board, Created, Draft, IdempotencyKey, NewPost, User};
 use crate::http::{
     envelope::Envelope,
     error::{ApiError, CreateError, PlainError},
-    extract::JsonObject,
+    extract::UnreadJsonObject,
 };
 use axum::{
     extract::State,
@@ -18,13 +18,13 @@ use utoipa::ToSchema;
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CreatePost {
     /// 1 to 200 characters; trimmed.
-    #[schema(value_type = String, required = true, example = "첫글", min_length = 1, max_length = 200)]
+    #[schema(value_type = String, required = true, example = "첫글", min_length = 1, max_length = 200, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     title: Option<String>,
     /// 1 byte to 64 KiB of UTF-8.
-    #[schema(value_type = String, required = true, example = "내용입니다", min_length = 1)]
+    #[schema(value_type = String, required = true, example = "내용입니다", min_length = 1, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     content: Option<String>,
     /// 1 to 50 characters; made on first use.
-    #[schema(value_type = String, required = true, example = "자유", min_length = 1, max_length = 50)]
+    #[schema(value_type = String, required = true, example = "자유", min_length = 1, max_length = 50, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     category: Option<String>,
 }
 
@@ -88,6 +88,7 @@ impl From<NewPost> for CreatedPost {
     path = "/posts",
     tag = "posts",
     params(("Idempotency-Key" = Option<String>, Header,
+        min_length = 1, max_length = 255, pattern = "^[!-~]+$",
         description = "Chosen by the client, at most 255 bytes; for 24 hours the same key of the \
                        same user publishes once", example = "3f0c7e0e-9b0a-4f7e-8a57-0a1f0b6f8f10")),
     request_body = CreatePost,
@@ -114,10 +115,10 @@ pub async fn create_post(
     State(board): State<Board>,
     author: Result<User, ApiError>,
     headers: HeaderMap,
-    body: Result<JsonObject<CreatePost>, ApiError>,
+    body: UnreadJsonObject<CreatePost>,
 ) -> Result<Response, CreateError> {
-    let (author, JsonObject(body)) = (author?, body?);
-    let draft = body.draft()?;
+    let author = author?;
+    let draft = body.read().await?.draft()?;
     let key = idempotency_key(&headers, &draft)?;
     let created = board
         .publish(draft, author, key.as_ref())

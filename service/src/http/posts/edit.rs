@@ -24,18 +24,19 @@ pub struct EditPost {
     /// 1 to 200 characters; trimmed.
     #[serde(default)]
     #[schema(value_type = String, required = false, example = "고친 제목",
-        min_length = 1, max_length = 200)]
+        min_length = 1, max_length = 200, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     title: Sent<String>,
     /// 1 byte to 64 KiB of UTF-8.
     #[serde(default)]
-    #[schema(value_type = String, required = false, example = "고친 내용", min_length = 1)]
+    #[schema(value_type = String, required = false, example = "고친 내용", min_length = 1, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     content: Sent<String>,
     /// 1 to 50 characters; made on first use.
     #[serde(default)]
     #[schema(value_type = String, required = false, example = "여행",
-        min_length = 1, max_length = 50)]
+        min_length = 1, max_length = 50, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     category: Sent<String>,
-    /// Instead of an edit: the caller's like is made (`like`) or taken back (`unlike`).
+    /// The caller's like is made (`like`) or taken back (`unlike`). By itself it needs no ownership
+    /// and edits nothing.
     #[serde(default)]
     #[schema(value_type = Action, required = false)]
     action: Sent<String>,
@@ -69,15 +70,15 @@ impl EditPost {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ReplacePost {
     /// 1 to 200 characters; trimmed.
-    #[schema(value_type = String, required = true, example = "새 제목", min_length = 1, max_length = 200)]
+    #[schema(value_type = String, required = true, example = "새 제목", min_length = 1, max_length = 200, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     title: Option<String>,
     /// 1 byte to 64 KiB of UTF-8.
-    #[schema(value_type = String, required = true, example = "새 내용", min_length = 1)]
+    #[schema(value_type = String, required = true, example = "새 내용", min_length = 1, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     content: Option<String>,
     /// 1 to 50 characters, made on first use; stays as it is if absent.
     #[serde(default)]
     #[schema(value_type = String, required = false, example = "여행",
-        min_length = 1, max_length = 50)]
+        min_length = 1, max_length = 50, pattern = r"^[^\u0000]*\S[^\u0000]*$")]
     category: Sent<String>,
 }
 
@@ -140,12 +141,14 @@ pub async fn edit_post(
             return Err(ApiError::field("action", message));
         }
     };
+    let edit = body.edit()?;
+    if wish.is_none() || !edit.is_empty() {
+        let seen = expected_version(&headers)?;
+        board.edit(&id, &user, &edit, seen).await??;
+    }
     if let Some(wish) = wish {
         let liker = Liker::Verified(user.id().to_owned());
         board.like(&id, &liker, wish).await??;
-    } else {
-        let (edit, seen) = (body.edit()?, expected_version(&headers)?);
-        board.edit(&id, &user, &edit, seen).await??;
     }
     Ok(Envelope::with_message(EDITED, Nothing))
 }

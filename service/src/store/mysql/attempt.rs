@@ -57,7 +57,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// What an attempt came to, or `None` if there shall be another.
-    pub(super) async fn judge<T>(
+    pub(super) fn judge<T>(
         &mut self,
         leased: Leased,
         result: Result<Result<T, sqlx::Error>, Elapsed>,

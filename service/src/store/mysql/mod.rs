@@ -53,7 +53,7 @@ macro_rules! attempt {
                 tokio::time::timeout($crate::store::mysql::attempt::OPERATION_TIME, $operation)
                     .await
             };
-            if let Some(result) = attempts.judge(leased, result).await {
+            if let Some(result) = attempts.judge(leased, result) {
                 break result;
             }
         }
