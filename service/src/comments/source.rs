@@ -48,6 +48,11 @@ impl SourceError {
         }
     }
 
+    /// Whether the service says that it knows no such post.
+    pub(super) fn is_unknown_post(&self) -> bool {
+        matches!(self, Self::Status(StatusCode::NOT_FOUND | StatusCode::GONE))
+    }
+
     /// Whether the service is well and refuses this post alone.
     pub(super) fn concerns_one_post(&self) -> bool {
         match self {

@@ -104,6 +104,10 @@ async fn round(refresher: &Refresher, posts: Vec<PostId>) -> Round {
         .fold(start, async |mut round, (id, result)| {
             match result {
                 Ok(_) | Err(RefreshError::NoPost) => round.any_told = true,
+                // The service does not know the post: asking again would only cost time.
+                Err(RefreshError::Source(error)) if error.is_unknown_post() => {
+                    round.any_told = true;
+                }
                 Err(error) => {
                     tracing::debug!(%id, %error, "comment count not refreshed");
                     round.any_told |= matches!(
