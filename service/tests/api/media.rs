@@ -342,6 +342,29 @@ in_every_place! {
 }
 
 in_every_place! {
+    async fn the_objects_of_a_deleted_post_are_removed(service) {
+        let (alice, post) = post(service).await;
+        let upload = || service.upload(&alice, &post, Form::file("a.png", &picture(ImageFormat::Png)));
+        let mut entries = Vec::new();
+        for _ in 0..2 {
+            entries.push(upload().await.json["data"].clone());
+        }
+        let delete = service.request(Method::DELETE, &format!("/api/v1/posts/{post}"));
+        assert_eq!(Answer::of(delete.bearer_auth(&alice)).await.status, StatusCode::OK);
+        let stop = CancellationToken::new();
+        let worker = tokio::spawn(service.media.clone().delete_objects(PACE, stop.clone()));
+        for entry in &entries {
+            until("the object is gone", async || {
+                fetch(service, path(entry), &[]).await.0.status == StatusCode::NOT_FOUND
+            })
+            .await;
+        }
+        stop.cancel();
+        worker.await.expect("an end");
+    }
+}
+
+in_every_place! {
     async fn uploads_are_for_the_author_of_a_post(service) {
         let (alice, post) = post(service).await;
         // Larger than what fits into the buffers on the way: it is read, and not kept.
