@@ -47,8 +47,10 @@ on_every_database! {
     async fn only_the_owner_edits_and_deletes(service) {
         let (alice, bob) = (tokens::alice(), tokens::bob());
         let id = service.publish(&alice, "t", "c").await;
+        let mine = service.publish(&bob, "t", "c").await;
         let before = read(service, &id).await;
-        let body = json!({"title": "x", "content": "x", "user_id": tokens::BOB, "username": "bob"});
+        let body = json!({"title": "x", "content": "x", "user_id": tokens::BOB,
+            "username": "bob", "category": "남의 범주"});
         for method in [Method::PATCH, Method::PUT, Method::DELETE] {
             let refused = send(service, method.clone(), &id, &bob, &body).await;
             assert_eq!(refused.status, StatusCode::FORBIDDEN, "{method}");
@@ -62,6 +64,11 @@ on_every_database! {
         service.execute(&format!("UPDATE posts SET user_id = NULL WHERE id = '{id}'")).await;
         let refused = send(service, Method::PATCH, &id, &alice, &body).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN);
+        let outdated = service.request(Method::PATCH, &format!("/api/v1/posts/{mine}"));
+        let outdated = outdated.bearer_auth(&bob).header("If-Match", "\"v9\"").json(&body);
+        assert_eq!(Answer::of(outdated).await.status, StatusCode::PRECONDITION_FAILED);
+        // Nothing was made for any of them.
+        assert!(!service.get("/api/v1/categories").await.text.contains("남의 범주"));
     }
 }
 

@@ -113,7 +113,7 @@ impl PostStore for MySqlStore {
             let Some(post) = lock(&mut transaction, id, stage).await? else {
                 return Ok(Err(Refusal::Missing));
             };
-            if repeated && seen.is_some_and(|version| version + 1 == post.version) {
+            if repeated && seen == Some(post.version - 1) {
                 // An earlier attempt of this edit may have moved the version.
                 let current = written(&mut transaction, id).await?;
                 if edit.is_done_by(&current.0, &current.1, &current.2) {
