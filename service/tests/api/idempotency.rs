@@ -1,9 +1,13 @@
 //! `Idempotency-Key`: a request that is sent again publishes nothing new.
 
-use crate::kit::{Answer, Service, database::Database, tokens};
+use crate::kit::{
+    Answer, CLIENT_ID, Service, database::Database, key_endpoint::Endpoint, process::Served,
+    tokens, wait::until,
+};
+use nix::sys::signal::Signal;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 async fn publish(service: &Service, token: &str, key: &str, body: &Value) -> Answer {
     let request = service
@@ -96,4 +100,45 @@ async fn requests_sent_at_once_to_two_processes_publish_once_on_mysql() {
         check(&futures::future::join_all((0..8).map(send)).await);
         assert_eq!(total(&one).await, round + 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_repeated_after_its_process_was_killed_publishes_once_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let service = Service::on(database).await;
+    let keys = Endpoint::default();
+    keys.publish(&[&tokens::KEY]);
+    let (url, jwks) = (service.database().url_text(), keys.start().await);
+    let (alice, body) = (tokens::alice(), post("t"));
+    let mut answered = 0;
+    for round in 0..12 {
+        let mut served = Served::start(&[
+            ("DATABASE_URL", &url),
+            ("SECRET_KEY", "s"),
+            ("COGNITO_USER_POOL_ID", "ap-northeast-2_Test"),
+            ("COGNITO_REGION", "ap-northeast-2"),
+            ("COGNITO_CLIENT_ID", CLIENT_ID),
+            ("COGNITO_JWKS_URL", &jwks),
+        ])
+        .await;
+        served.log_line("ready to serve").await;
+        let key = format!("round {round}");
+        let request = served
+            .client
+            .post(format!("http://{}/api/v1/posts", served.api));
+        let request = request.bearer_auth(&alice).header("Idempotency-Key", &key);
+        let sending = tokio::spawn(request.json(&body).send());
+        // Somewhere on its way, a little later each time.
+        tokio::time::sleep(Duration::from_millis(round * 2)).await;
+        served.signal(Signal::SIGKILL);
+        answered += u32::from(sending.await.expect("an end").is_ok());
+        until("the killed process's transaction is gone", async || {
+            publish(&service, &alice, &key, &body).await.status == StatusCode::CREATED
+        })
+        .await;
+        assert_eq!(total(&service).await, round + 1);
+    }
+    assert!(answered < 12, "no process was killed on its way");
 }
