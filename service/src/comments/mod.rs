@@ -1,9 +1,9 @@
 //! Comment counts: kept by another service, which is asked for them behind the back of reads.
 //!
 //! Reads name the posts they returned ([`Comments::seen`]); a bounded queue of them is worked off by
-//! a few requests at a time. After an adoption a [`sweep`] asks for every post once. A count is
+//! a few requests at a time. After an adoption a sweep (`sweep.rs`) asks for every post once. A count is
 //! written only when it was told and differs: no failure ever changes one. While the comment
-//! service fails, everybody waits longer and longer before asking again ([`health`]).
+//! service fails, everybody waits longer and longer before asking again (`health.rs`).
 
 mod health;
 mod recent;

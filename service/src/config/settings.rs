@@ -148,8 +148,8 @@ pub struct Settings {
     #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
     pub comment_service_url: Option<Url>,
 
-    /// Host (or base URL) that the addresses of uploaded images begin with [default: this service's
-    /// own address]
+    /// Host (or base URL) that the addresses of uploaded images begin with [default: the address of
+    /// the upload's request; with a bucket none: they are paths]
     #[arg(long, env, hide_env_values = true, global = true, value_name = "HOST")]
     pub api_gateway_domain: Option<String>,
 

@@ -6,6 +6,7 @@ use super::{
     error::{ApiError, ErrorEnvelope, PlainError},
     extract::{Params, UnreadJsonObject},
     params::PostPath,
+    refusals::LikeRefusal,
 };
 use crate::{
     auth::verifier::TokenError,
@@ -110,10 +111,7 @@ async fn toggle_like(
     security(("bearer" = [])),
     responses(
         (status = OK, body = Envelope<LikeOutcome>),
-        (status = BAD_REQUEST, body = ErrorEnvelope,
-            description = "The id is `null` or `undefined`"),
-        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
-        (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
+        LikeRefusal,
     )
 )]
 async fn add_like(
@@ -134,10 +132,7 @@ async fn add_like(
     security(("bearer" = [])),
     responses(
         (status = OK, body = Envelope<LikeOutcome>),
-        (status = BAD_REQUEST, body = ErrorEnvelope,
-            description = "The id is `null` or `undefined`"),
-        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
-        (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
+        LikeRefusal,
     )
 )]
 async fn remove_like(

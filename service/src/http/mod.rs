@@ -26,6 +26,7 @@ mod params;
 pub mod posts;
 pub mod problem;
 pub mod rate;
+mod refusals;
 pub mod system;
 pub mod uploads;
 pub mod users;

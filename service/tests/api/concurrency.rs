@@ -110,7 +110,7 @@ struct Done {
 
 /// One client: publishes, likes and unlikes, moves its posts between categories, deletes some. What
 /// it was told last is what must hold at the end.
-async fn client(service: &Service, me: usize, shared: &str) -> Done {
+async fn client(service: &Service, me: usize, shared: &str, kills: bool) -> Done {
     let (_, token) = user(me);
     let mut done = Done::default();
     let mut liked: Option<bool> = None;
@@ -178,14 +178,12 @@ async fn client(service: &Service, me: usize, shared: &str) -> Done {
         };
         if !answer.status.is_success() {
             done.refused += 1;
-            let fair = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::NOT_FOUND];
-            assert!(
-                fair.contains(&answer.status),
-                "{}: {}",
-                answer.status,
-                answer.text
-            );
-            assert!(answer.status != StatusCode::NOT_FOUND || round % 6 == 5 || round % 6 == 2);
+            // A post deleted by its owner before; or, with connections being killed, no answer in time.
+            let is_fair = match answer.status {
+                StatusCode::NOT_FOUND => matches!(round % 6, 2 | 5),
+                status => kills && status == StatusCode::SERVICE_UNAVAILABLE,
+            };
+            assert!(is_fair, "round {round}: {}: {}", answer.status, answer.text);
         }
     }
     done.liked = liked;
@@ -206,7 +204,7 @@ async fn storm(service: &Service, kills: bool) {
         }
     };
     let writing = async {
-        let all = join_all((0..MANY).map(|me| client(service, me, &shared))).await;
+        let all = join_all((0..MANY).map(|me| client(service, me, &shared, kills))).await;
         done.cancel();
         all
     };

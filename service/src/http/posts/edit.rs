@@ -5,10 +5,11 @@ use crate::board::{
 };
 use crate::http::{
     envelope::{Envelope, Nothing},
-    error::{ApiError, ErrorEnvelope, PlainError},
+    error::{ApiError, ErrorEnvelope},
     etag::expected_version,
     extract::JsonObject,
     params::{IfMatch, PostPath},
+    refusals::{BodyRefusal, ChangeRefusal},
 };
 use axum::extract::State;
 use http::HeaderMap;
@@ -112,17 +113,8 @@ impl ReplacePost {
     security(("bearer" = [])),
     responses(
         (status = OK, body = Envelope<Nothing>),
-        (status = BAD_REQUEST, body = ErrorEnvelope,
-            description = "A field is wrong; the message names it"),
-        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
-        (status = FORBIDDEN, body = ErrorEnvelope, description = "Another user's post"),
-        (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
-        (status = REQUEST_TIMEOUT, body = ErrorEnvelope, description = "The body did not come in time"),
-        (status = PRECONDITION_FAILED, body = ErrorEnvelope,
-            description = "The post has another version"),
-        (status = PAYLOAD_TOO_LARGE, body = ErrorEnvelope,
-            description = "The body is longer than 1 MiB"),
-        (status = UNSUPPORTED_MEDIA_TYPE, body = ErrorEnvelope, description = "The body is not JSON"),
+        BodyRefusal,
+        ChangeRefusal,
     )
 )]
 pub async fn edit_post(
@@ -163,17 +155,8 @@ pub async fn edit_post(
     security(("bearer" = [])),
     responses(
         (status = OK, body = Envelope<Nothing>),
-        (status = BAD_REQUEST, body = ErrorEnvelope,
-            description = "A field is missing or wrong; the message names it"),
-        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
-        (status = FORBIDDEN, body = ErrorEnvelope, description = "Another user's post"),
-        (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
-        (status = REQUEST_TIMEOUT, body = ErrorEnvelope, description = "The body did not come in time"),
-        (status = PRECONDITION_FAILED, body = ErrorEnvelope,
-            description = "The post has another version"),
-        (status = PAYLOAD_TOO_LARGE, body = ErrorEnvelope,
-            description = "The body is longer than 1 MiB"),
-        (status = UNSUPPORTED_MEDIA_TYPE, body = ErrorEnvelope, description = "The body is not JSON"),
+        BodyRefusal,
+        ChangeRefusal,
     )
 )]
 pub async fn replace_post(
@@ -199,11 +182,7 @@ pub async fn replace_post(
         (status = OK, body = Envelope<Nothing>),
         (status = BAD_REQUEST, body = ErrorEnvelope,
             description = "The id is `null` or `undefined`, or If-Match names several versions"),
-        (status = UNAUTHORIZED, body = PlainError, description = "No valid token"),
-        (status = FORBIDDEN, body = ErrorEnvelope, description = "Another user's post"),
-        (status = NOT_FOUND, body = ErrorEnvelope, description = "No visible post has this id"),
-        (status = PRECONDITION_FAILED, body = ErrorEnvelope,
-            description = "The post has another version"),
+        ChangeRefusal,
     )
 )]
 pub async fn delete_post(

@@ -156,7 +156,7 @@ pub(super) async fn moved(
 }
 
 /// Counts `by` more visible posts of this number in this scope, on all three levels. The rows must
-/// have been made by [`ensure`].
+/// have been made by [`MySqlStore::ensure_totals`].
 pub(super) async fn shift(
     transaction: &mut MySqlConnection,
     scope: &str,
