@@ -4,8 +4,8 @@
 //! later than five seconds after the database is back every answer is right again.
 
 use crate::kit::{
-    Answer, ORIGIN, Options, Service, mysqld::Mysqld, say, switchboard::Switchboard, tokens,
-    wait::until,
+    Answer, ORIGIN, Options, Service, database::kill_connections_to, mysqld::Mysqld, say,
+    switchboard::Switchboard, tokens, wait::until,
 };
 use futures::future::join_all;
 use nix::sys::signal::Signal;
@@ -115,26 +115,10 @@ async fn settle(load: &Load, fault: &str, back: Instant) {
     load.check(fault, back);
 }
 
-async fn kill_all_connections(server: &Mysqld) {
-    use sqlx::{Connection, Executor, MySqlConnection};
-    let mut connection = MySqlConnection::connect(&server.url())
-        .await
-        .expect("a connection");
-    let ids: Vec<i64> = sqlx::query_scalar(
-        "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = 'failover'",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .expect("connections");
-    for id in ids {
-        let _ = connection.execute(format!("KILL {id}").as_str()).await;
-    }
-}
-
 async fn break_it(primary: &mut Mysqld, standby: &Mysqld, switchboard: &Switchboard, load: &Load) {
     load.more(100).await;
     for _ in 0..5 {
-        kill_all_connections(primary).await;
+        kill_connections_to(&primary.url(), "failover").await;
         load.more(20).await;
     }
     settle(load, "connections killed", Instant::now()).await;

@@ -96,22 +96,42 @@ impl Database {
         let Self::MySql { server, name } = self else {
             return 0;
         };
-        let mut connection = MySqlConnection::connect(server)
-            .await
-            .expect("a connection");
-        let ids: Vec<i64> = sqlx::query_scalar(
+        kill_connections_to(server, name).await
+    }
+}
+
+/// Kills every connection to a database of the server at this URL and tells how many there were.
+pub async fn kill_connections_to(server: &str, database: &str) -> usize {
+    let mut connection = MySqlConnection::connect(server)
+        .await
+        .expect("a connection");
+    let ids = connections_to(&mut connection, database).await;
+    for id in &ids {
+        // It may have ended by itself.
+        let _ = connection.execute(format!("KILL {id}").as_str()).await;
+    }
+    ids.len()
+}
+
+async fn connections_to(connection: &mut MySqlConnection, database: &str) -> Vec<i64> {
+    // MySQL cannot list its connections while one of them, anybody's, runs a statement that its
+    // three-byte column cannot hold (3854): ask again when that one is over.
+    let mut failures = Vec::new();
+    for _ in 0..200 {
+        let ids = sqlx::query_scalar(
             "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?",
         )
-        .bind(name)
-        .fetch_all(&mut connection)
-        .await
-        .expect("the connections");
-        for id in &ids {
-            // It may have ended by itself.
-            let _ = connection.execute(format!("KILL {id}").as_str()).await;
+        .bind(database)
+        .fetch_all(&mut *connection)
+        .await;
+        match ids {
+            Ok(ids) => return ids,
+            Err(error) if error.to_string().contains("to utf8mb3") => failures.push(error),
+            Err(error) => panic!("the connections: {error}"),
         }
-        ids.len()
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+    panic!("the connections cannot be listed: {:?}", failures.pop());
 }
 
 async fn execute(url: &str, sql: &str) {
