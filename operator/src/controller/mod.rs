@@ -5,8 +5,10 @@ mod children;
 mod fetch;
 mod findings;
 mod observe;
+mod publish;
 mod report;
 pub mod secrets;
+mod stored;
 pub mod validate;
 
 use std::sync::Arc;
@@ -17,19 +19,20 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::Api;
 use kube::{Client, Resource, ResourceExt as _};
 use kube_runtime::controller::Action;
-use kube_runtime::events::{Recorder, Reporter};
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{Config, Controller, WatchStreamExt as _, watcher};
 use tokio::sync::mpsc;
 
 use crate::api::v1alpha1::{MigrationState, PostService, PostServiceStatus};
-use crate::build::{self, MANAGER, Settings, migration_job};
+use crate::build::{self, Settings, migration_job};
 use crate::database::{self, DatabaseError, DatabaseFacts, DatabaseUrl};
 use crate::registry::{Registry, RegistryError, RegistryImage};
 use crate::rollout::{self, Migration, Observed, Step};
 use children::{Changes, Children};
 use observe::Observer;
+use publish::{Publisher, Subject};
 use secrets::{Credentials, SecretFault};
+use stored::{Stored, Undecodable};
 use validate::{Selector, Validated};
 
 /// Secrets are polled and the database is looked at this often.
@@ -68,7 +71,7 @@ pub struct Context {
     registry: Arc<dyn Registry>,
     settings: Settings,
     children: Children,
-    recorder: Recorder,
+    publisher: Publisher,
     images: Arc<Observer<ImageQuestion, Result<RegistryImage, RegistryError>>>,
     databases: Arc<Observer<DatabaseQuestion, Result<DatabaseFacts, DatabaseError>>>,
 }
@@ -162,32 +165,25 @@ pub async fn run(
 ) {
     let (wake, woken) = mpsc::unbounded_channel();
     let (children, changes) = Children::watch(&client, &scope);
-    let reporter = Reporter {
-        controller: MANAGER.into(),
-        instance: std::env::var("POD_NAME").ok(),
-    };
     let context = Arc::new(Context {
         registry,
         settings,
         children,
-        recorder: Recorder::new(client.clone(), reporter),
+        publisher: Publisher::new(client.clone()),
         images: Observer::new(wake.clone()),
         databases: Observer::new(wake),
         client: client.clone(),
     });
     let (reader, writer) = reflector::store();
-    let objects = watcher(
-        scope.api::<PostService>(&client),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .modify(|object| object.managed_fields_mut().clear())
-    .reflect(writer)
-    .applied_objects();
+    let objects = watcher(scope.api::<Stored>(&client), watcher::Config::default())
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects();
     Controller::for_stream(objects, reader)
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(changes)
-        .reconcile_on(calls(woken))
+        .reconcile_on(changes.map(stored))
+        .reconcile_on(calls(woken).map(stored))
         .graceful_shutdown_on(shutdown)
         .run(reconcile, on_error, context)
         .for_each(|result| async move {
@@ -206,19 +202,54 @@ fn calls(woken: mpsc::UnboundedReceiver<ObjectRef<PostService>>) -> Changes {
     .boxed()
 }
 
-async fn reconcile(service: Arc<PostService>, ctx: Arc<Context>) -> Result<Action, Error> {
+/// The same object, as the controller's cache knows it.
+fn stored(object: ObjectRef<PostService>) -> ObjectRef<Stored> {
+    object.into_kind_unchecked(())
+}
+
+async fn reconcile(object: Arc<Stored>, ctx: Arc<Context>) -> Result<Action, Error> {
     let started = Instant::now();
-    let result = tokio::time::timeout(PASS_LIMIT, pass(&service, &ctx))
-        .await
-        .unwrap_or(Err(Error::Slow));
-    let result = match result {
-        Ok(action) => Ok(action),
-        Err(error) => failed(&service, error, &ctx).await,
+    let result = match &*object {
+        Stored::Decoded(service) => limited_pass(service, &ctx).await,
+        Stored::Undecodable(object) => undecodable(object, &ctx).await,
     };
     let outcome = if result.is_ok() { "success" } else { "error" };
     metrics::counter!("post_operator_reconciles_total", "result" => outcome).increment(1);
     metrics::histogram!("post_operator_reconcile_duration_seconds").record(started.elapsed());
     result
+}
+
+async fn limited_pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
+    let result = tokio::time::timeout(PASS_LIMIT, pass(service, ctx))
+        .await
+        .unwrap_or(Err(Error::Slow));
+    match result {
+        Ok(action) => Ok(action),
+        Err(error) => failed(service, error, ctx).await,
+    }
+}
+
+/// Nothing but the status is written: what the object asks for is unknown.
+async fn undecodable(object: &Undecodable, ctx: &Context) -> Result<Action, Error> {
+    let subject = Subject {
+        metadata: &object.metadata,
+        status: object.status.as_ref(),
+    };
+    stall(&subject, "InvalidSpec", &object.to_string(), ctx).await?;
+    Ok(Action::await_change())
+}
+
+/// Says in the status what only somebody else can mend.
+async fn stall(
+    subject: &Subject<'_>,
+    reason: &'static str,
+    message: &str,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let generation = subject.metadata.generation;
+    let previous = ctx.publisher.latest(subject);
+    let next = report::stalled(generation, previous, reason, message, Timestamp::now());
+    ctx.publisher.write(subject, next).await
 }
 
 /// One pass, from top to bottom.
@@ -228,20 +259,22 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         return Ok(Action::await_change());
     }
     let now = Timestamp::now();
+    let subject = Subject::from(service);
+    let status = ctx.publisher.latest(&subject);
     if service.spec.suspend {
-        report::write(service, report::suspended(service, now), ctx).await?;
+        let next = report::suspended(service.metadata.generation, status, now);
+        ctx.publisher.write(&subject, next).await?;
         return Ok(Action::await_change());
     }
     let spec = match validate::spec(service) {
         Ok(spec) => spec,
         Err(fault) => {
-            report::write(service, report::invalid(service, &fault, now), ctx).await?;
+            stall(&subject, "InvalidSpec", &fault.to_string(), ctx).await?;
             return Ok(Action::await_change());
         }
     };
     ctx.children.ready().await?;
     let inputs = fetch::inputs(service, ctx).await?;
-    let status = service.status.clone().unwrap_or_default();
     let credentials = secrets::parse(&spec.spec, &spec.id.namespace, &inputs.secrets);
     let building = credentials.as_ref().ok().map(for_builders);
 
@@ -271,7 +304,8 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         plan: &plan,
         job,
     };
-    report::write(service, report::status(&pass, &status, now), ctx).await?;
+    let next = report::status(&pass, &status, now);
+    ctx.publisher.write(&subject, next).await?;
     Ok(Action::requeue(if plan.step == Step::Idle {
         POLL
     } else {
@@ -414,8 +448,7 @@ async fn failed(service: &PostService, error: Error, ctx: &Context) -> Result<Ac
     let Some(reason) = error.stalls() else {
         return Err(error);
     };
-    let status = report::stalled(service, reason, &error.to_string(), Timestamp::now());
-    report::write(service, status, ctx).await?;
+    stall(&service.into(), reason, &error.to_string(), ctx).await?;
     Err(error)
 }
 
@@ -423,7 +456,7 @@ async fn failed(service: &PostService, error: Error, ctx: &Context) -> Result<Ac
     clippy::needless_pass_by_value,
     reason = "the signature that Controller::run asks for"
 )]
-fn on_error(service: Arc<PostService>, error: &Error, _: Arc<Context>) -> Action {
+fn on_error(service: Arc<Stored>, error: &Error, _: Arc<Context>) -> Action {
     tracing::warn!(
         namespace = service.namespace(),
         name = service.name_any(),

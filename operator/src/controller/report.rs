@@ -1,23 +1,18 @@
-//! What a pass found, as status, conditions and Events.
+//! What a pass found, as status and conditions. Pure.
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::events::{Event, EventType};
-use serde_json::json;
 
 use super::fetch::Inputs;
+use super::findings;
 use super::secrets::{Credentials, SecretFault};
-use super::validate::{Invalid, Validated};
-use super::{Context, Error, findings};
+use super::validate::Validated;
 use crate::api::conditions::{ConditionType, Finding, Truth};
 use crate::api::v1alpha1::{
-    DatabaseStatus, Endpoint, ImageRef, MigrationState, MigrationStatus, PostService,
-    PostServiceStatus,
+    DatabaseStatus, Endpoint, ImageRef, MigrationState, MigrationStatus, PostServiceStatus,
 };
-use crate::build::{self, MANAGER};
+use crate::build;
 use crate::rollout::{JobState, Migration, Observed, Plan, Step};
 
 /// Everything a pass found out, for [`status`].
@@ -75,13 +70,12 @@ pub fn status(pass: &Pass<'_>, previous: &PostServiceStatus, now: Timestamp) -> 
 
 /// The status of an object that cannot be reconciled: what was known stays, `Stalled` says why.
 pub fn stalled(
-    service: &PostService,
+    generation: Option<i64>,
+    previous: PostServiceStatus,
     reason: &'static str,
     message: &str,
     now: Timestamp,
 ) -> PostServiceStatus {
-    let previous = service.status.clone().unwrap_or_default();
-    let generation = service.metadata.generation;
     let findings = vec![
         Finding::new(ConditionType::Ready, Truth::False, "Degraded", message),
         Finding::new(ConditionType::Stalled, Truth::True, reason, message),
@@ -95,21 +89,18 @@ pub fn stalled(
     }
 }
 
-/// The status of an object that cannot be reconciled because its spec is wrong.
-pub fn invalid(service: &PostService, fault: &Invalid, now: Timestamp) -> PostServiceStatus {
-    stalled(service, "InvalidSpec", &fault.to_string(), now)
-}
-
 /// The status of a suspended object: nothing but the conditions changes.
-pub fn suspended(service: &PostService, now: Timestamp) -> PostServiceStatus {
-    let previous = service.status.clone().unwrap_or_default();
+pub fn suspended(
+    generation: Option<i64>,
+    previous: PostServiceStatus,
+    now: Timestamp,
+) -> PostServiceStatus {
     let ready = Finding::new(
         ConditionType::Ready,
         Truth::False,
         "Suspended",
         "spec.suspend is true: nothing is changed until it is false",
     );
-    let generation = service.metadata.generation;
     PostServiceStatus {
         observed_generation: generation,
         phase: Some("Suspended".into()),
@@ -134,32 +125,6 @@ fn with_others(
     let others: Vec<_> = others.cloned().collect();
     all.extend(others);
     all
-}
-
-/// Writes `next` where it differs, and an Event for each condition that changed.
-pub async fn write(
-    service: &PostService,
-    next: PostServiceStatus,
-    ctx: &Context,
-) -> Result<(), Error> {
-    let previous = service.status.clone().unwrap_or_default();
-    if next == previous {
-        return Ok(());
-    }
-    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
-    let api = Api::<PostService>::namespaced(ctx.client.clone(), &namespace);
-    let body = json!({
-        "apiVersion": PostService::api_version(&()), "kind": PostService::kind(&()),
-        "metadata": {"name": name, "uid": service.uid()}, "status": next,
-    });
-    let parameters = PatchParams::apply(MANAGER).force();
-    api.patch_status(&name, &parameters, &Patch::Apply(&body))
-        .await
-        .map_err(|source| Error::write::<PostService>(&name, source))?;
-    for condition in changed(&previous.conditions, &next.conditions) {
-        publish(service, condition, ctx).await;
-    }
-    Ok(())
 }
 
 /// What the load balancer's controller wrote into the Service.
@@ -252,44 +217,4 @@ fn conditions(
         .into_iter()
         .map(|finding| finding.into_condition(generation, previous, now))
         .collect()
-}
-
-fn changed<'a>(previous: &[Condition], next: &'a [Condition]) -> Vec<&'a Condition> {
-    next.iter()
-        .filter(|condition| {
-            !previous.iter().any(|old| {
-                old.type_ == condition.type_
-                    && old.status == condition.status
-                    && old.reason == condition.reason
-            })
-        })
-        .collect()
-}
-
-async fn publish(service: &PostService, condition: &Condition, ctx: &Context) {
-    let bad = condition.type_ == ConditionType::Stalled.as_str()
-        || condition.status == "False"
-            && ![
-                "Progressing",
-                "Pending",
-                "Running",
-                "NoPods",
-                "Suspended",
-                "Held",
-            ]
-            .contains(&condition.reason.as_str());
-    let event = Event {
-        type_: if bad {
-            EventType::Warning
-        } else {
-            EventType::Normal
-        },
-        reason: condition.reason.clone(),
-        note: Some(condition.message.chars().take(1000).collect()),
-        action: format!("{}{}", condition.type_, condition.status),
-        secondary: None,
-    };
-    if let Err(error) = ctx.recorder.publish(&event, &service.object_ref(&())).await {
-        tracing::warn!(%error, reason = condition.reason, "an Event could not be written");
-    }
 }

@@ -7,4 +7,5 @@
 
 mod crd;
 mod reconcile;
+mod status;
 mod world;
