@@ -230,7 +230,10 @@ async fn an_object_that_cannot_be_decoded_stalls_itself_only_and_names_the_path(
 
     world.make_ready("1").await;
     // Mended, it is reconciled like any other.
-    world.create_named("odd", "1").await;
+    let patch = json!({"spec": {"image": {"scanInterval": "5m"}}});
+    any.patch("odd", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
     world
         .wait::<PostService, _>("odd", "an image", |service| {
             service.status.as_ref()?.image.desired.clone()
