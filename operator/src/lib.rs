@@ -7,6 +7,7 @@ pub mod build;
 pub mod cli;
 pub mod controller;
 pub mod database;
+pub mod foreign;
 pub mod registry;
 pub mod rollout;
 pub mod telemetry;

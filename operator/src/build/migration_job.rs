@@ -9,7 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
-use super::{COMPONENT, Credentials, FINGERPRINT, container, environment, labels, metadata, pod};
+use super::{
+    COMPONENT, Credentials, FINGERPRINT, container, environment, labels, metadata, pod, truncated,
+};
 use crate::api::RETRY_ANNOTATION;
 use crate::controller::validate::Validated;
 use crate::rollout::{Image, JobState};
@@ -31,11 +33,6 @@ pub fn name(spec: &Validated, image: &Image, credentials: &Credentials) -> Strin
         truncated(&spec.id.name),
         hex::encode(&hash.finalize()[..5])
     )
-}
-
-/// Room for the suffix in the 63 characters of a label.
-fn truncated(name: &str) -> &str {
-    name.get(..44).unwrap_or(name)
 }
 
 pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) -> Job {

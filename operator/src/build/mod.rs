@@ -2,10 +2,14 @@
 
 mod autoscaler;
 mod deployment;
+mod disruption_budget;
 pub mod environment;
 pub mod migration_job;
+mod network_policy;
 pub mod service;
 mod service_account;
+mod service_monitor;
+mod target_group_binding;
 
 use std::collections::BTreeMap;
 
@@ -16,10 +20,13 @@ use k8s_openapi::api::core::v1::{
     Capabilities, Container, LocalObjectReference, PodSecurityContext, PodSpec, SeccompProfile,
     SecurityContext, Service, ServiceAccount,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::validate::Validated;
-use crate::rollout::{MigrationJob, Plan, Workload};
+use crate::foreign::{ServiceMonitor, TargetGroupBinding};
+use crate::rollout::{MigrationJob, Plan, Step, Workload};
 
 pub use migration_job::name as migration_job_name;
 
@@ -40,38 +47,79 @@ pub const HTTP_PORT: i32 = 8082;
 /// Port of the metrics in the pod.
 pub const METRICS_PORT: i32 = 9090;
 
-/// What shall become of a child.
+/// What shall become of the objects of one kind that belong to a `PostService`.
 #[derive(Clone, Debug)]
-pub enum Child<K> {
-    /// It shall be like this.
-    Apply(Box<K>),
-    /// It shall be there; once made it is not touched (a Job's template is immutable).
-    Create(Box<K>),
-    /// Whatever is there stays.
-    Keep,
-    /// The one of this name shall be gone.
-    Remove(String),
+pub struct Wanted<K> {
+    /// These shall be there, like this.
+    pub objects: Vec<K>,
+    /// What shall become of others.
+    pub others: Others,
 }
 
-impl<K> Child<K> {
-    fn apply(object: K) -> Self {
-        Self::Apply(Box::new(object))
+/// What shall become of objects that nobody asks for any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They go: a feature was turned off, or a name has changed.
+    Remove,
+    /// They stay: it is not known what is wanted, or they are still in use.
+    Keep,
+}
+
+impl<K> Wanted<K> {
+    /// Exactly these.
+    pub fn only(objects: impl IntoIterator<Item = K>) -> Self {
+        Self {
+            objects: objects.into_iter().collect(),
+            others: Others::Remove,
+        }
     }
+
+    /// These, and whatever else is there.
+    pub fn also(objects: impl IntoIterator<Item = K>) -> Self {
+        Self {
+            objects: objects.into_iter().collect(),
+            others: Others::Keep,
+        }
+    }
+
+    /// Whatever is there.
+    pub fn untouched() -> Self {
+        Self::also([])
+    }
+}
+
+/// What shall become of the migration Jobs, whose templates are immutable.
+#[derive(Clone, Debug)]
+pub enum MigrationChild {
+    /// This one shall be there; once made it is not touched.
+    Create(Box<Job>),
+    /// The one of this name shall be gone.
+    Remove(String),
+    /// Whatever is there stays.
+    Keep,
 }
 
 /// The children, in the order in which they are applied.
 #[derive(Clone, Debug)]
 pub struct Objects {
     /// Identity of the pods.
-    pub service_account: Child<ServiceAccount>,
-    /// Service; before the pods, so that the load balancer is there when they are ready.
-    pub service: Child<Service>,
+    pub service_accounts: Wanted<ServiceAccount>,
+    /// Network access; before the pods, so that none runs without.
+    pub network_policies: Wanted<NetworkPolicy>,
+    /// Services; before the pods, so that the load balancer is there when they are ready.
+    pub services: Wanted<Service>,
+    /// Bindings to target groups that are owned elsewhere.
+    pub target_group_bindings: Wanted<TargetGroupBinding>,
     /// Migration Job; before the pods of its image.
-    pub migration: Child<Job>,
+    pub migration: MigrationChild,
     /// Deployment.
-    pub deployment: Child<Deployment>,
+    pub deployments: Wanted<Deployment>,
+    /// Protection of the Deployment's pods against drains.
+    pub disruption_budgets: Wanted<PodDisruptionBudget>,
     /// Autoscaler; after the Deployment that it scales.
-    pub autoscaler: Child<HorizontalPodAutoscaler>,
+    pub autoscalers: Wanted<HorizontalPodAutoscaler>,
+    /// Scraping of the pods.
+    pub service_monitors: Wanted<ServiceMonitor>,
 }
 
 /// Builds every child. `credentials` is the fingerprint of the Secrets' values, where they are known.
@@ -81,27 +129,52 @@ pub fn objects(
     credentials: Option<&Credentials>,
     settings: &Settings,
 ) -> Objects {
-    let migration = match (&plan.migration, credentials) {
+    let identity = service_account::build(spec);
+    Objects {
+        service_accounts: if plan.step == Step::Idle {
+            Wanted::only([identity])
+        } else {
+            // Pods of the former template may still use, or start with, one of a former name.
+            Wanted::also([identity])
+        },
+        network_policies: network_policies(spec, credentials, settings),
+        services: Wanted::only([service::build(spec)]),
+        target_group_bindings: Wanted::only(target_group_binding::build(spec)),
+        migration: migration(spec, plan, credentials),
+        deployments: match (&plan.workload, credentials) {
+            (Workload::Run(image), Some(credentials)) => {
+                Wanted::also([deployment::build(spec, image, credentials, settings)])
+            }
+            (Workload::Keep | Workload::Run(_), _) => Wanted::untouched(),
+        },
+        disruption_budgets: Wanted::only(disruption_budget::build(spec)),
+        autoscalers: Wanted::only([autoscaler::build(spec)]),
+        service_monitors: Wanted::only(service_monitor::build(spec)),
+    }
+}
+
+fn network_policies(
+    spec: &Validated,
+    credentials: Option<&Credentials>,
+    settings: &Settings,
+) -> Wanted<NetworkPolicy> {
+    match credentials {
+        _ if !spec.spec.network_policy.enabled => Wanted::only([]),
+        Some(credentials) => Wanted::only([network_policy::build(spec, credentials, settings)]),
+        // Without the URL the database's port is unknown; a policy without it would cut pods off.
+        None => Wanted::untouched(),
+    }
+}
+
+fn migration(spec: &Validated, plan: &Plan, credentials: Option<&Credentials>) -> MigrationChild {
+    match (&plan.migration, credentials) {
         (MigrationJob::Run(image), Some(credentials)) => {
-            Child::Create(Box::new(migration_job::build(spec, image, credentials)))
+            MigrationChild::Create(Box::new(migration_job::build(spec, image, credentials)))
         }
         (MigrationJob::Remove(image), Some(credentials)) => {
-            Child::Remove(migration_job_name(spec, image, credentials))
+            MigrationChild::Remove(migration_job_name(spec, image, credentials))
         }
-        _ => Child::Keep,
-    };
-    let deployment = match (&plan.workload, credentials) {
-        (Workload::Run(image), Some(credentials)) => {
-            Child::apply(deployment::build(spec, image, credentials, settings))
-        }
-        (Workload::Keep | Workload::Run(_), _) => Child::Keep,
-    };
-    Objects {
-        service_account: Child::apply(service_account::build(spec)),
-        service: Child::apply(service::build(spec)),
-        migration,
-        deployment,
-        autoscaler: Child::apply(autoscaler::build(spec)),
+        _ => MigrationChild::Keep,
     }
 }
 
@@ -112,6 +185,8 @@ pub struct Credentials {
     pub fingerprint: String,
     /// `host:port/name` of the database, for the identity of a migration.
     pub database: String,
+    /// Ports on which pods reach database servers.
+    pub database_ports: Vec<u16>,
 }
 
 /// The operator's own settings that reach the pods.
@@ -140,18 +215,27 @@ fn labels(spec: &Validated) -> BTreeMap<String, String> {
 
 /// Labels that select the serving pods; immutable in a Deployment.
 fn selector(name: &str) -> BTreeMap<String, String> {
+    let mut labels = instance(name);
+    labels.insert(COMPONENT.into(), "api".into());
+    labels
+}
+
+/// Labels of every pod of a `PostService`, serving or migrating.
+fn instance(name: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (NAME.into(), APPLICATION.into()),
         (INSTANCE.into(), name.into()),
-        (COMPONENT.into(), "api".into()),
     ])
+}
+
+/// Room for a suffix in the 63 characters of a label.
+fn truncated(name: &str) -> &str {
+    name.get(..44).unwrap_or(name)
 }
 
 /// A label selector of every pod of a `PostService`, serving or migrating.
 pub fn pods_selector(name: &str) -> String {
-    let mut labels = selector(name);
-    labels.remove(COMPONENT);
-    labels
+    instance(name)
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()

@@ -15,9 +15,31 @@ const PREFIX: &str = "service.beta.kubernetes.io/aws-load-balancer-";
 const TLS_POLICY: &str = "ELBSecurityPolicy-TLS13-1-2-2021-06";
 const HTTPS: i32 = 443;
 
+/// How clients outside the cluster come to the pods.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Exposure<'a> {
+    /// Not at all.
+    Cluster,
+    /// By a load balancer of the Service's own.
+    LoadBalancer(&'a LoadBalancer),
+    /// By a target group, of this ARN, that is owned elsewhere.
+    TargetGroup(&'a str),
+}
+
+/// What the spec asks for.
+pub fn exposure(spec: &Validated) -> Exposure<'_> {
+    match &spec.spec.service.load_balancer {
+        off if !off.enabled => Exposure::Cluster,
+        bound if !bound.target_group_arn.is_empty() => {
+            Exposure::TargetGroup(&bound.target_group_arn)
+        }
+        own => Exposure::LoadBalancer(own),
+    }
+}
+
 pub(super) fn build(spec: &Validated) -> Service {
     let load_balancer = &spec.spec.service.load_balancer;
-    let enabled = load_balancer.enabled;
+    let enabled = matches!(exposure(spec), Exposure::LoadBalancer(_));
     let ranges = &load_balancer.source_ranges;
     Service {
         metadata: ObjectMeta {
@@ -42,13 +64,35 @@ pub(super) fn build(spec: &Validated) -> Service {
     }
 }
 
+/// The Service without its load balancer. The class of a load balancer cannot be changed, but it goes
+/// with the type `LoadBalancer` (Kubernetes documentation, "Specifying class of load balancer
+/// implementation"): then another may come.
+pub fn without_load_balancer(service: &Service) -> Service {
+    let mut service = service.clone();
+    if let Some(spec) = &mut service.spec {
+        spec.type_ = Some("ClusterIP".into());
+        spec.load_balancer_class = None;
+        spec.load_balancer_source_ranges = None;
+    }
+    service
+}
+
+/// Whether `wanted` has a load balancer of another class than `live`.
+pub fn changes_class(live: &Service, wanted: &Service) -> bool {
+    let class = |service: &Service| {
+        let spec = service.spec.as_ref()?;
+        (spec.type_.as_deref() == Some("LoadBalancer")).then(|| spec.load_balancer_class.clone())
+    };
+    class(live)
+        .zip(class(wanted))
+        .is_some_and(|(live, wanted)| live != wanted)
+}
+
 /// Port of the Service: 443 with a certificate, else as the spec says.
 pub fn port(spec: &Validated) -> i32 {
-    let load_balancer = &spec.spec.service.load_balancer;
-    if load_balancer.enabled && load_balancer.tls.certificate_arn.is_some() {
-        HTTPS
-    } else {
-        spec.spec.service.port
+    match exposure(spec) {
+        Exposure::LoadBalancer(own) if own.tls.certificate_arn.is_some() => HTTPS,
+        _ => spec.spec.service.port,
     }
 }
 

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
-use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt as _};
 use kube_runtime::reflector::{ObjectRef, Store};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use super::validate::{Identity, quantity_value};
-use super::{Context, Error};
-use crate::build::{Child, MANAGER, Objects};
+use super::children::Child;
+use super::foreign::{Foreign, Known};
+use super::validate::Identity;
+use super::{Context, Error, ownership};
+use crate::build::{self, MANAGER, MigrationChild, Objects, Others, Wanted};
 
-/// Hash of what was applied last: tells when a field was taken back, which comparing with the live
-/// object alone cannot.
-const APPLIED: &str = "platform.hhottdogg.shop/applied";
 /// Ended migration Jobs that are kept beside the present one.
 const OLD_JOBS: usize = 3;
 
@@ -32,85 +30,191 @@ pub struct Applied {
 /// Applies every child of `id`.
 pub async fn objects(id: &Identity, objects: Objects, ctx: &Context) -> Result<Applied, Error> {
     let children = &ctx.children;
-    one(id, objects.service_account, &children.service_accounts, ctx).await?;
-    one(id, objects.service, &children.services, ctx).await?;
+    let identities = &objects.service_accounts;
+    all(id, identities, &children.service_accounts, ctx).await?;
+    kind(
+        id,
+        &objects.network_policies,
+        &children.network_policies,
+        ctx,
+    )
+    .await?;
+    services(id, &objects.services, ctx).await?;
+    let bindings = &objects.target_group_bindings;
+    foreign(id, bindings, &children.target_group_bindings, ctx).await?;
     migration(id, objects.migration, ctx).await?;
-    let deployment = one(id, objects.deployment, &children.deployments, ctx).await?;
-    one(id, objects.autoscaler, &children.autoscalers, ctx).await?;
+    let deployment = kind(id, &objects.deployments, &children.deployments, ctx).await?;
+    kind(
+        id,
+        &objects.disruption_budgets,
+        &children.disruption_budgets,
+        ctx,
+    )
+    .await?;
+    kind(id, &objects.autoscalers, &children.autoscalers, ctx).await?;
+    foreign(
+        id,
+        &objects.service_monitors,
+        &children.service_monitors,
+        ctx,
+    )
+    .await?;
+    if !deployment {
+        // Last, and only once no pod of a former template needs one of a former name.
+        remove_others(id, identities, &children.service_accounts, ctx).await?;
+    }
     Ok(Applied { deployment })
 }
 
-/// True if the object was written.
-async fn one<K>(
+/// Objects of a kind as wanted. True if one was made or changed.
+async fn kind<K: Child>(
     id: &Identity,
-    child: Child<K>,
+    wanted: &Wanted<K>,
     store: &Store<K>,
     ctx: &Context,
-) -> Result<bool, Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + Serialize
-        + DeserializeOwned,
-{
+) -> Result<bool, Error> {
+    let changed = all(id, wanted, store, ctx).await?;
+    remove_others(id, wanted, store, ctx).await?;
+    Ok(changed)
+}
+
+/// The same for a kind that the cluster may not know: then there is nothing to do.
+async fn foreign<K: Child>(
+    id: &Identity,
+    wanted: &Wanted<K>,
+    foreign: &Foreign<K>,
+    ctx: &Context,
+) -> Result<bool, Error> {
+    let Known::Yes(store) = foreign.known() else {
+        return Ok(false);
+    };
+    match kind(id, wanted, &store, ctx).await {
+        // The kind has just vanished; the next look at the cluster's kinds will say so.
+        Err(
+            Error::Write {
+                source: kube::Error::Api(status),
+                ..
+            }
+            | Error::Read {
+                source: kube::Error::Api(status),
+                ..
+            },
+        ) if status.code == 404 => Ok(false),
+        result => result,
+    }
+}
+
+/// Services as wanted; the class of a load balancer changes by way of none.
+async fn services(id: &Identity, wanted: &Wanted<Service>, ctx: &Context) -> Result<bool, Error> {
+    let store = &ctx.children.services;
+    for service in &wanted.objects {
+        let known = store.get(&ObjectRef::from_obj(service));
+        if known.is_some_and(|live| {
+            is_owned(id, &*live) && build::service::changes_class(&live, service)
+        }) {
+            let between = build::service::without_load_balancer(service);
+            one(id, &between, store, ctx).await?;
+        }
+    }
+    kind(id, wanted, store, ctx).await
+}
+
+async fn all<K: Child>(
+    id: &Identity,
+    wanted: &Wanted<K>,
+    store: &Store<K>,
+    ctx: &Context,
+) -> Result<bool, Error> {
+    let mut changed = false;
+    for object in &wanted.objects {
+        changed |= one(id, object, store, ctx).await?;
+    }
+    Ok(changed)
+}
+
+/// True if the object was written.
+async fn one<K: Child>(
+    id: &Identity,
+    object: &K,
+    store: &Store<K>,
+    ctx: &Context,
+) -> Result<bool, Error> {
     let api = Api::<K>::namespaced(ctx.client.clone(), &id.namespace);
+    let name = object.name_any();
+    let desired = ownership::marked(to_json(object)?);
+    let up_to_date = live(id, &name, store, &api)
+        .await?
+        .is_some_and(|live| ownership::is_as_applied(live.meta(), &desired));
+    if !up_to_date {
+        patch(&api, &name, &desired).await?;
+    }
+    Ok(!up_to_date)
+}
+
+/// What is left of features that were turned off and of former names.
+async fn remove_others<K: Child>(
+    id: &Identity,
+    wanted: &Wanted<K>,
+    store: &Store<K>,
+    ctx: &Context,
+) -> Result<(), Error> {
+    if wanted.others == Others::Keep {
+        return Ok(());
+    }
+    let mut others = owned(id, store);
+    others.retain(|other| {
+        let name = other.name_any();
+        other.meta().deletion_timestamp.is_none()
+            && !wanted
+                .objects
+                .iter()
+                .any(|object| object.name_any() == name)
+    });
+    remove(
+        id,
+        &Api::namespaced(ctx.client.clone(), &id.namespace),
+        others,
+    )
+    .await
+}
+
+/// The wanted Job, and of older ended ones only the last few.
+async fn migration(id: &Identity, child: MigrationChild, ctx: &Context) -> Result<(), Error> {
+    let store = &ctx.children.jobs;
+    let api = Api::namespaced(ctx.client.clone(), &id.namespace);
     match child {
-        Child::Keep => Ok(false),
-        Child::Remove(name) => {
+        MigrationChild::Keep => Ok(()),
+        MigrationChild::Remove(name) => {
             let mut named = owned(id, store);
-            named.retain(|object| object.name_any() == name);
-            remove(id, &api, named).await?;
-            Ok(false)
+            named.retain(|job| job.name_any() == name);
+            remove(id, &api, named).await
         }
-        Child::Create(object) => {
-            let name = object.name_any();
-            let absent = live(id, &name, store, &api).await?.is_none();
-            if absent {
-                patch(&api, &name, &to_json(&*object)?).await?;
+        MigrationChild::Create(job) => {
+            remove(id, &api, old_jobs(id, &job.name_any(), store)).await?;
+            let name = job.name_any();
+            if live(id, &name, store, &api).await?.is_none() {
+                patch(&api, &name, &to_json(&*job)?).await?;
             }
-            Ok(absent)
-        }
-        Child::Apply(object) => {
-            let name = object.name_any();
-            let desired = with_hash(to_json(&*object)?);
-            let up_to_date = match live(id, &name, store, &api).await? {
-                Some(live) => covers(&to_json(&*live)?, &desired),
-                None => false,
-            };
-            if !up_to_date {
-                patch(&api, &name, &desired).await?;
-            }
-            Ok(!up_to_date)
+            Ok(())
         }
     }
 }
 
-/// The wanted Job, and of older ended ones only the last few.
-async fn migration(id: &Identity, child: Child<Job>, ctx: &Context) -> Result<(), Error> {
-    if let Child::Create(job) = &child {
-        let current = job.name_any();
-        let mut others = owned(id, &ctx.children.jobs);
-        others.retain(|other| other.name_any() != current);
-        others
-            .sort_by_key(|other| std::cmp::Reverse(other.creation_timestamp().map(|time| time.0)));
-        let old = others.split_off(others.len().min(OLD_JOBS));
-        remove(id, &Api::namespaced(ctx.client.clone(), &id.namespace), old).await?;
-    }
-    one(id, child, &ctx.children.jobs, ctx).await.map(drop)
+fn old_jobs(id: &Identity, current: &str, store: &Store<Job>) -> Vec<Arc<Job>> {
+    let mut others = owned(id, store);
+    others.retain(|other| other.name_any() != current);
+    others.sort_by_key(|other| std::cmp::Reverse(other.creation_timestamp().map(|time| time.0)));
+    others.split_off(others.len().min(OLD_JOBS))
 }
 
 /// The object of that name, from the store or, if it is not there, from the cluster: it may be too
 /// new for the store, or somebody else's. Refuses to touch the latter.
-async fn live<K>(
+async fn live<K: Child>(
     id: &Identity,
     name: &str,
     store: &Store<K>,
     api: &Api<K>,
-) -> Result<Option<Arc<K>>, Error>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
-{
+) -> Result<Option<Arc<K>>, Error> {
     let known = store.get(&ObjectRef::new(name).within(&id.namespace));
     let found = match known {
         Some(object) => Some(object),
@@ -185,120 +289,4 @@ where
 
 fn to_json<K: Serialize>(object: &K) -> Result<Value, Error> {
     serde_json::to_value(object).map_err(Error::Encode)
-}
-
-fn with_hash(mut desired: Value) -> Value {
-    let hash = hex::encode(&Sha256::digest(desired.to_string())[..8]);
-    let metadata = &mut desired["metadata"];
-    if metadata["annotations"].is_null() {
-        metadata["annotations"] = Value::Object(serde_json::Map::new());
-    }
-    metadata["annotations"][APPLIED] = Value::String(hash);
-    desired
-}
-
-/// Whether `live` already is what `desired` asks for; fields that `desired` does not name are
-/// others' business. List elements with a name are matched by it, as server-side apply does.
-fn covers(live: &Value, desired: &Value) -> bool {
-    match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, wanted)| {
-            let Some(found) = live.get(key) else {
-                return is_empty(wanted);
-            };
-            match key.as_str() {
-                "requests" | "limits" => same_quantities(found, wanted),
-                _ => covers(found, wanted),
-            }
-        }),
-        (Value::Array(live), Value::Array(desired))
-            if desired.iter().all(|e| name(e).is_some()) =>
-        {
-            desired.iter().all(|wanted| {
-                live.iter()
-                    .any(|found| name(found) == name(wanted) && covers(found, wanted))
-            })
-        }
-        (Value::Array(live), Value::Array(desired)) => {
-            live.len() == desired.len()
-                && live
-                    .iter()
-                    .zip(desired)
-                    .all(|(found, wanted)| covers(found, wanted))
-        }
-        (live, desired) => live == desired || is_empty(live) && is_empty(desired),
-    }
-}
-
-/// Quantities are stored in another form than they were written in: `1000m` becomes `1`.
-fn same_quantities(live: &Value, desired: &Value) -> bool {
-    let value = |quantity: &Value| quantity.as_str().and_then(quantity_value);
-    match (live, desired) {
-        (Value::Object(live), Value::Object(desired)) => desired
-            .iter()
-            .all(|(name, wanted)| live.get(name).and_then(value) == value(wanted)),
-        _ => live == desired,
-    }
-}
-
-fn name(element: &Value) -> Option<&str> {
-    element.get("name").and_then(Value::as_str)
-}
-
-/// Values that the API server leaves out when it stores an object.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn defaults_and_fields_of_others_are_no_difference() {
-        let live = json!({"spec": {"replicas": 3, "template": {"containers": [
-            {"name": "sidecar"}, {"name": "post-service", "image": "a", "env": [{"name": "A", "value": "1"}, {"name": "B"}]}
-        ]}}, "status": {}});
-        let desired = json!({"spec": {"template": {"containers": [
-            {"name": "post-service", "image": "a", "env": [{"name": "A", "value": "1"}], "args": []}
-        ]}}});
-        assert!(covers(&live, &desired));
-    }
-
-    #[test]
-    fn a_changed_owned_field_is_a_difference() {
-        let live = json!({"spec": {"args": ["serve"], "ports": [{"name": "http", "port": 80}]}});
-        for desired in [
-            json!({"spec": {"args": ["migrate"]}}),
-            json!({"spec": {"args": ["serve", "x"]}}),
-            json!({"spec": {"ports": [{"name": "http", "port": 81}]}}),
-            json!({"spec": {"ports": [{"name": "https", "port": 443}]}}),
-            json!({"spec": {"class": "x"}}),
-        ] {
-            assert!(!covers(&live, &desired), "{desired}");
-        }
-    }
-
-    #[test]
-    fn a_quantity_in_another_form_is_no_difference() {
-        let live = json!({"requests": {"cpu": "1", "memory": "1Gi"}});
-        let same = json!({"requests": {"cpu": "1000m", "memory": "1024Mi"}});
-        assert!(covers(&live, &same));
-        let other = json!({"requests": {"cpu": "1001m", "memory": "1024Mi"}});
-        assert!(!covers(&live, &other));
-    }
-
-    #[test]
-    fn a_field_taken_back_changes_the_hash() {
-        let with = with_hash(json!({"metadata": {"name": "a"}, "spec": {"x": 1}}));
-        let without = with_hash(json!({"metadata": {"name": "a"}, "spec": {}}));
-        assert!(!covers(&with, &without));
-    }
 }

@@ -5,29 +5,43 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Api;
+use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource, ResourceExt as _};
 use kube_runtime::reflector::{self, ObjectRef, Store};
 use kube_runtime::{WatchStreamExt as _, watcher};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
-use super::Scope;
+use super::foreign::Foreign;
+use super::{Scope, ownership};
 use crate::api::v1alpha1::PostService;
 use crate::build::{MANAGED_BY, MANAGER};
+use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 
 /// One store for each kind of child.
 pub struct Children {
     /// Identities of the pods.
     pub service_accounts: Store<ServiceAccount>,
+    /// Network access of the pods.
+    pub network_policies: Store<NetworkPolicy>,
     /// Services.
     pub services: Store<Service>,
+    /// Bindings to target groups, where the cluster knows the kind.
+    pub target_group_bindings: Foreign<TargetGroupBinding>,
     /// Migration Jobs.
     pub jobs: Store<Job>,
     /// Deployments.
     pub deployments: Store<Deployment>,
+    /// Protection of the pods against drains.
+    pub disruption_budgets: Store<PodDisruptionBudget>,
     /// Autoscalers.
     pub autoscalers: Store<HorizontalPodAutoscaler>,
+    /// Scraping of the pods, where the cluster knows the kind.
+    pub service_monitors: Foreign<ServiceMonitor>,
     filled: OnceCell<()>,
 }
 
@@ -40,13 +54,25 @@ impl Children {
         let mut changes = Vec::new();
         let children = Self {
             service_accounts: store(scope.api(client), &mut changes),
+            network_policies: store(scope.api(client), &mut changes),
             services: store(scope.api(client), &mut changes),
+            target_group_bindings: Foreign::watch(client, scope, &mut changes),
             jobs: store(scope.api(client), &mut changes),
             deployments: store(scope.api(client), &mut changes),
+            disruption_budgets: store(scope.api(client), &mut changes),
             autoscalers: store(scope.api(client), &mut changes),
+            service_monitors: Foreign::watch(client, scope, &mut changes),
             filled: OnceCell::new(),
         };
         (children, futures::stream::select_all(changes).boxed())
+    }
+
+    /// Whenever the cluster learns or forgets a kind.
+    pub fn discoveries(&self) -> impl Stream<Item = ()> + Send + use<> {
+        futures::stream::select(
+            self.target_group_bindings.discoveries(),
+            self.service_monitors.discoveries(),
+        )
     }
 
     /// Waits until every store holds the cluster's state once.
@@ -56,34 +82,61 @@ impl Children {
     pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
         let fill = || async {
             self.service_accounts.wait_until_ready().await?;
+            self.network_policies.wait_until_ready().await?;
             self.services.wait_until_ready().await?;
+            self.target_group_bindings.asked().await;
             self.jobs.wait_until_ready().await?;
             self.deployments.wait_until_ready().await?;
-            self.autoscalers.wait_until_ready().await
+            self.disruption_budgets.wait_until_ready().await?;
+            self.autoscalers.wait_until_ready().await?;
+            self.service_monitors.asked().await;
+            Ok(())
         };
         self.filled.get_or_try_init(fill).await.copied()
     }
 }
 
-fn store<K>(api: Api<K>, all_changes: &mut Vec<Changes>) -> Store<K>
-where
-    K: Resource<DynamicType = ()>
+fn store<K: Child>(api: Api<K>, all_changes: &mut Vec<Changes>) -> Store<K> {
+    let (reader, changes) = watch(api);
+    all_changes.push(changes);
+    reader
+}
+
+/// What every kind of child is.
+pub trait Child:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + DeserializeOwned
+    + Serialize
+    + std::fmt::Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Child for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + DeserializeOwned
+        + Serialize
         + std::fmt::Debug
         + Send
         + Sync
-        + 'static,
+        + 'static
 {
+}
+
+/// The children of one kind, and their changes.
+pub(super) fn watch<K: Child>(api: Api<K>) -> (Store<K>, Changes) {
     let (reader, writer) = reflector::store();
     let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
     let changes = watcher(api, config)
         .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
+        .modify(|object| ownership::prune(object.managed_fields_mut()))
         .reflect(writer)
         .touched_objects();
-    all_changes.push(owners(changes).boxed());
-    reader
+    (reader, owners(changes).boxed())
 }
 
 fn owners<K: Resource<DynamicType = ()>>(

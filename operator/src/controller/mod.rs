@@ -4,7 +4,9 @@ mod apply;
 mod children;
 mod fetch;
 mod findings;
+mod foreign;
 mod observe;
+mod ownership;
 mod publish;
 mod report;
 pub mod secrets;
@@ -165,6 +167,7 @@ pub async fn run(
 ) {
     let (wake, woken) = mpsc::unbounded_channel();
     let (children, changes) = Children::watch(&client, &scope);
+    let discoveries = children.discoveries();
     let context = Arc::new(Context {
         registry,
         settings,
@@ -184,6 +187,7 @@ pub async fn run(
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(changes.map(stored))
         .reconcile_on(calls(woken).map(stored))
+        .reconcile_all_on(discoveries)
         .graceful_shutdown_on(shutdown)
         .run(reconcile, on_error, context)
         .for_each(|result| async move {
@@ -330,6 +334,7 @@ fn for_builders(credentials: &Credentials) -> build::Credentials {
     build::Credentials {
         fingerprint: credentials.fingerprint.clone(),
         database: format!("{}:{}/{}", url.host, url.port, url.name),
+        database_ports: vec![url.port],
     }
 }
 

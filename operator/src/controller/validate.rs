@@ -182,11 +182,6 @@ fn refuse_unsupported(raw: &PostServiceSpec) -> Result<(), Invalid> {
             "adopt",
             "remove the old objects first, or choose another name",
         ),
-        (
-            !raw.service.load_balancer.target_group_arn.is_empty(),
-            "service.loadBalancer.targetGroupARN",
-            "remove it",
-        ),
     ];
     refusals
         .into_iter()

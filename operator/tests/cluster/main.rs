@@ -5,7 +5,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod children;
 mod crd;
+mod foreign_kinds;
 mod reconcile;
 mod status;
 mod world;

@@ -64,6 +64,7 @@ pub struct World {
     pub namespace: String,
     pub repository: String,
     pub database: String,
+    kubeconfig: String,
     admin_url: String,
     ecr: aws_sdk_ecr::Client,
     registry: Arc<Ecr>,
@@ -74,10 +75,7 @@ impl World {
     /// A namespace and a registry repository of that name; CRDs installed.
     pub async fn open(environment: Environment, name: &str) -> Self {
         let unique = format!("{name}-{:x}", std::process::id());
-        let kubeconfig = Kubeconfig::read_from(&environment.kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .unwrap();
+        let config = client_config(&environment.kubeconfig).await;
         let client = Client::try_from(config).unwrap();
         install_crd(&client).await;
         let namespace = Namespace {
@@ -109,6 +107,7 @@ impl World {
             repository: format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{unique}"),
             database: format!("t_{}", unique.replace('-', "_")),
             namespace: unique,
+            kubeconfig: environment.kubeconfig,
             admin_url: environment.mysql,
             ecr,
             registry: Arc::new(Ecr::new(sdk)),
@@ -116,8 +115,18 @@ impl World {
         }
     }
 
+    /// How to reach the API server, for a client of one's own.
+    pub async fn config(&self) -> Config {
+        client_config(&self.kubeconfig).await
+    }
+
     /// Runs the operator in this process, on this namespace only.
     pub fn start_operator(&mut self) {
+        self.start_operator_with(self.client.clone());
+    }
+
+    /// The same, with a client of its own.
+    pub fn start_operator_with(&mut self, client: Client) {
         let (stop, stopped) = oneshot::channel();
         let settings = Settings {
             service_env: [(
@@ -127,7 +136,7 @@ impl World {
             .into(),
         };
         let running = tokio::spawn(controller::run(
-            self.client.clone(),
+            client,
             Scope::Namespace(self.namespace.clone()),
             self.registry.clone(),
             settings,
@@ -493,6 +502,13 @@ pub fn job_image(job: &Job) -> String {
         .and_then(|spec| spec.template.spec.as_ref())
         .unwrap();
     pod.containers[0].image.clone().unwrap()
+}
+
+async fn client_config(kubeconfig: &str) -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap()
 }
 
 async fn install_crd(client: &Client) {
