@@ -26,6 +26,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::controller::validate::Validated;
 use crate::foreign::{ServiceMonitor, TargetGroupBinding};
+use crate::rollout::replicas::{Autoscaler, Scaling};
 use crate::rollout::{MigrationJob, Plan, Step, Workload};
 
 pub use migration_job::name as migration_job_name;
@@ -116,8 +117,10 @@ pub struct Objects {
     pub deployments: Wanted<Deployment>,
     /// Protection of the Deployment's pods against drains.
     pub disruption_budgets: Wanted<PodDisruptionBudget>,
-    /// Autoscaler; after the Deployment that it scales.
+    /// Autoscaler; after the Deployment that it scales, and gone before anybody else scales it.
     pub autoscalers: Wanted<HorizontalPodAutoscaler>,
+    /// The Deployment's number of pods.
+    pub scaling: Scaling,
     /// Scraping of the pods.
     pub service_monitors: Wanted<ServiceMonitor>,
 }
@@ -126,6 +129,7 @@ pub struct Objects {
 pub fn objects(
     spec: &Validated,
     plan: &Plan,
+    scaling: Scaling,
     credentials: Option<&Credentials>,
     settings: &Settings,
 ) -> Objects {
@@ -148,7 +152,12 @@ pub fn objects(
             (Workload::Keep | Workload::Run(_), _) => Wanted::untouched(),
         },
         disruption_budgets: Wanted::only(disruption_budget::build(spec)),
-        autoscalers: Wanted::only([autoscaler::build(spec)]),
+        autoscalers: match scaling.autoscaler {
+            Autoscaler::Apply => Wanted::only([autoscaler::build(spec)]),
+            Autoscaler::Keep => Wanted::untouched(),
+            Autoscaler::Remove => Wanted::only([]),
+        },
+        scaling,
         service_monitors: Wanted::only(service_monitor::build(spec)),
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::children::Child;
 use super::foreign::{Foreign, Known};
 use super::validate::Identity;
-use super::{Context, Error, ownership};
+use super::{Context, Error, ownership, replicas};
 use crate::build::{self, MANAGER, MigrationChild, Objects, Others, Wanted};
 
 /// Ended migration Jobs that are kept beside the present one.
@@ -43,7 +43,8 @@ pub async fn objects(id: &Identity, objects: Objects, ctx: &Context) -> Result<A
     let bindings = &objects.target_group_bindings;
     foreign(id, bindings, &children.target_group_bindings, ctx).await?;
     migration(id, objects.migration, ctx).await?;
-    let deployment = kind(id, &objects.deployments, &children.deployments, ctx).await?;
+    let (deployments, autoscalers) = (&objects.deployments, &objects.autoscalers);
+    let deployment = replicas::apply(id, deployments, autoscalers, objects.scaling, ctx).await?;
     kind(
         id,
         &objects.disruption_budgets,
@@ -51,7 +52,6 @@ pub async fn objects(id: &Identity, objects: Objects, ctx: &Context) -> Result<A
         ctx,
     )
     .await?;
-    kind(id, &objects.autoscalers, &children.autoscalers, ctx).await?;
     foreign(
         id,
         &objects.service_monitors,
@@ -67,7 +67,7 @@ pub async fn objects(id: &Identity, objects: Objects, ctx: &Context) -> Result<A
 }
 
 /// Objects of a kind as wanted. True if one was made or changed.
-async fn kind<K: Child>(
+pub(super) async fn kind<K: Child>(
     id: &Identity,
     wanted: &Wanted<K>,
     store: &Store<K>,
@@ -209,7 +209,7 @@ fn old_jobs(id: &Identity, current: &str, store: &Store<Job>) -> Vec<Arc<Job>> {
 
 /// The object of that name, from the store or, if it is not there, from the cluster: it may be too
 /// new for the store, or somebody else's. Refuses to touch the latter.
-async fn live<K: Child>(
+pub(super) async fn live<K: Child>(
     id: &Identity,
     name: &str,
     store: &Store<K>,
@@ -287,6 +287,6 @@ where
     Ok(())
 }
 
-fn to_json<K: Serialize>(object: &K) -> Result<Value, Error> {
+pub(super) fn to_json<K: Serialize>(object: &K) -> Result<Value, Error> {
     serde_json::to_value(object).map_err(Error::Encode)
 }

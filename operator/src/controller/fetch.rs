@@ -13,7 +13,8 @@ use super::secrets::RawSecrets;
 use super::{Context, Error};
 use crate::api::v1alpha1::PostService;
 use crate::build::migration_job;
-use crate::rollout::JobState;
+use crate::rollout::replicas::{Authority, Number, Seen};
+use crate::rollout::{self, JobState, Running, Step};
 
 /// What a pass sees of the cluster.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,10 @@ pub struct Inputs {
     pub deployment: Option<Arc<Deployment>>,
     /// The Service, if it is there.
     pub service: Option<Arc<Service>>,
+    /// The number of pods.
+    pub scale: Seen,
+    /// The live Deployment, as the state machine sees it.
+    pub running: Option<Running>,
     /// Migration Jobs of this `PostService`.
     pub jobs: Vec<Arc<Job>>,
     /// Last lines of the newest failed migration pod.
@@ -36,15 +41,11 @@ pub struct Inputs {
 pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Error> {
     let namespace = service.namespace().unwrap_or_default();
     let name = service.name_any();
-    let secrets = Api::<Secret>::namespaced(ctx.client.clone(), &namespace);
-    let (database, auth) = tokio::try_join!(
-        secrets.get_opt(&service.spec.database.url_secret_ref.name),
-        secrets.get_opt(&service.spec.auth.secret_ref.name),
-    )
-    .map_err(|source| Error::Read {
-        what: "Secrets",
-        source,
-    })?;
+    let secrets = if service.spec.stopped {
+        RawSecrets::default()
+    } else {
+        secrets(service, &namespace, ctx).await?
+    };
     let children = &ctx.children;
     let deployment = children
         .deployments
@@ -61,7 +62,7 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
         }
         _ => None,
     };
-    let incomplete = |deployment: &Arc<Deployment>| !crate::rollout::is_complete(deployment);
+    let incomplete = |deployment: &Arc<Deployment>| !running(service, deployment).complete;
     let starting = newest_state == Some(JobState::Running);
     let pod_trouble = if starting || deployment.as_ref().is_some_and(incomplete) {
         pod_trouble(&pods, &name).await?
@@ -69,7 +70,12 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
         None
     };
     Ok(Inputs {
-        secrets: RawSecrets { database, auth },
+        secrets,
+        scale: Seen {
+            deployment: deployment.as_deref().map(Number::of),
+            autoscaler: is_autoscaled(service, &name, &namespace, ctx),
+        },
+        running: deployment.as_deref().map(|live| running(service, live)),
         deployment,
         service: children
             .services
@@ -77,6 +83,42 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
         jobs,
         migration_failure,
         pod_trouble,
+    })
+}
+
+async fn secrets(
+    service: &PostService,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<RawSecrets, Error> {
+    let secrets = Api::<Secret>::namespaced(ctx.client.clone(), namespace);
+    let (database, auth) = tokio::try_join!(
+        secrets.get_opt(&service.spec.database.url_secret_ref.name),
+        secrets.get_opt(&service.spec.auth.secret_ref.name),
+    )
+    .map_err(|source| Error::Read {
+        what: "Secrets",
+        source,
+    })?;
+    Ok(RawSecrets { database, auth })
+}
+
+/// The live Deployment, as the state machine sees it.
+pub fn running(service: &PostService, deployment: &Deployment) -> Running {
+    let phase = service.status.as_ref().and_then(|s| s.phase.as_deref());
+    let settled = phase == Some(Step::Idle.as_str());
+    rollout::running(deployment, Authority::of(&service.spec), settled)
+}
+
+fn is_autoscaled(service: &PostService, name: &str, namespace: &str, ctx: &Context) -> bool {
+    let reference = ObjectRef::new(name).within(namespace);
+    let live = ctx.children.autoscalers.get(&reference);
+    live.is_some_and(|live| {
+        live.metadata.deletion_timestamp.is_none()
+            && live
+                .owner_references()
+                .iter()
+                .any(|owner| Some(&owner.uid) == service.uid().as_ref())
     })
 }
 

@@ -14,14 +14,24 @@ use crate::rollout::{self, JobState, Migration, Step};
 pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     let mut findings = vec![
         available(pass.inputs.deployment.as_deref()),
-        secrets(pass.credentials),
         load_balancer(pass),
     ];
+    if pass.plan.step == Step::Stopped {
+        // Nothing else was looked at.
+        findings.push(stopped());
+        return findings;
+    }
+    findings.push(secrets(pass.credentials));
     findings.extend(image(pass));
     findings.extend(database_finding(pass));
     findings.extend(migrations(pass));
     findings.extend(overall(pass));
     findings
+}
+
+fn stopped() -> Finding {
+    let message = "spec.stopped is true: no pods run, and the database is left alone";
+    Finding::new(ConditionType::Ready, Truth::True, "Stopped", message)
 }
 
 fn overall(pass: &Pass<'_>) -> Vec<Finding> {
@@ -41,6 +51,7 @@ fn overall(pass: &Pass<'_>) -> Vec<Finding> {
         ]
     };
     match (pass.plan.step, trouble) {
+        (Step::Stopped, _) => vec![stopped()],
         (Step::Idle, None) => vec![ready(
             Truth::True,
             "UpToDate",

@@ -8,6 +8,7 @@ mod foreign;
 mod observe;
 mod ownership;
 mod publish;
+mod replicas;
 mod report;
 pub mod secrets;
 mod stored;
@@ -29,6 +30,7 @@ use crate::api::v1alpha1::{MigrationState, PostService, PostServiceStatus};
 use crate::build::{self, Settings, migration_job};
 use crate::database::{self, DatabaseError, DatabaseFacts, DatabaseUrl};
 use crate::registry::{Registry, RegistryError, RegistryImage};
+use crate::rollout::replicas::Authority;
 use crate::rollout::{self, Migration, Observed, Step};
 use children::{Changes, Children};
 use observe::Observer;
@@ -295,7 +297,13 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         return Ok(Action::requeue(POLL_IN_TROUBLE));
     }
     let mut plan = rollout::next(&spec, &status, &observed);
-    let objects = build::objects(&spec, &plan, building.as_ref(), &ctx.settings);
+    let scaling = rollout::replicas::scaling(
+        Authority::of(&spec.spec),
+        &inputs.scale,
+        status.replicas,
+        plan.starts_pods(),
+    );
+    let objects = build::objects(&spec, &plan, scaling, building.as_ref(), &ctx.settings);
     let applied = apply::objects(&spec.id, objects, ctx).await?;
     if applied.deployment && plan.step == Step::Idle {
         plan.step = Step::RollingOut;
@@ -310,11 +318,11 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     };
     let next = report::status(&pass, &status, now);
     ctx.publisher.write(&subject, next).await?;
-    Ok(Action::requeue(if plan.step == Step::Idle {
-        POLL
-    } else {
-        POLL_IN_TROUBLE
-    }))
+    Ok(match plan.step {
+        Step::Idle => Action::requeue(POLL),
+        Step::Stopped => Action::await_change(),
+        _ => Action::requeue(POLL_IN_TROUBLE),
+    })
 }
 
 /// Whether an earlier pass has said what is the case.
@@ -324,7 +332,7 @@ fn is_known(status: &PostServiceStatus) -> bool {
 
 /// Whether a pass would have to guess.
 fn lacks_answers(spec: &Validated, observed: &Observed) -> bool {
-    let asks_registry = matches!(spec.selector, Selector::Tag(_));
+    let asks_registry = matches!(spec.selector, Selector::Tag(_)) && !spec.spec.stopped;
     asks_registry && observed.image.is_none()
         || observed.secrets_ready && observed.database.is_none()
 }
@@ -348,7 +356,9 @@ fn observe(
     ctx: &Context,
 ) -> (Observed, Option<String>) {
     let who = ObjectRef::new(&spec.id.name).within(&spec.id.namespace);
-    let image = ask_registry(spec, &who, ctx);
+    let image = (!spec.spec.stopped)
+        .then(|| ask_registry(spec, &who, ctx))
+        .flatten();
     let database = credentials
         .as_ref()
         .ok()
@@ -361,7 +371,7 @@ fn observe(
         image,
         secrets_ready: credentials.is_ok(),
         database,
-        running: inputs.deployment.as_deref().map(rollout::running),
+        running: inputs.running.clone(),
         migration: migration(spec, status, inputs, job.as_deref(), building),
     };
     (observed, job)

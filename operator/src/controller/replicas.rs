@@ -8,51 +8,42 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::apply::{live, one, to_json};
+use super::apply::{kind, live, to_json};
 use super::validate::Identity;
 use super::{Context, Error};
-use crate::build::Child;
+use crate::build::{Others, Wanted};
 use crate::rollout::replicas::{API_DEFAULT, BEFORE_STOP, INITIAL, Scaling, Write};
 
 /// The field manager of `spec.replicas`, and of nothing else.
 const MANAGER: &str = "post-operator-replicas";
 
-/// What a pass wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The Deployment was made or changed: what the cache says of its pods is of before.
-    pub deployment: bool,
-    /// Its number of pods was changed.
-    pub replicas: bool,
-}
-
-/// Applies all three in the order that `scaling` needs.
+/// Applies all three in the order that `scaling` needs. True if the Deployment's template was made or
+/// changed.
 pub async fn apply(
     id: &Identity,
-    deployment: Child<Deployment>,
-    autoscaler: Child<HorizontalPodAutoscaler>,
+    deployments: &Wanted<Deployment>,
+    autoscalers: &Wanted<HorizontalPodAutoscaler>,
     scaling: Scaling,
     ctx: &Context,
-) -> Result<Applied, Error> {
-    let autoscalers = &ctx.children.autoscalers;
-    let (first, last) = match autoscaler {
-        // An autoscaler that goes must not change the number that is written after it.
-        Child::Remove(_) => (autoscaler, Child::Keep),
-        _ => (Child::Keep, autoscaler),
-    };
-    one(id, first, autoscalers, ctx).await?;
-    let made = make(id, &deployment, scaling.initial, ctx).await?;
-    let changed = one(id, deployment, &ctx.children.deployments, ctx).await?;
-    let number = made.or(scaling.write);
-    let replicas = match number {
-        Some(number) => write(id, number, ctx).await?,
-        None => false,
-    };
-    one(id, last, autoscalers, ctx).await?;
-    Ok(Applied {
-        deployment: changed,
-        replicas,
-    })
+) -> Result<bool, Error> {
+    let scalers = &ctx.children.autoscalers;
+    let goes = autoscalers.objects.is_empty() && autoscalers.others == Others::Remove;
+    if goes {
+        // Before the number is written, which it must not change afterwards.
+        kind(id, autoscalers, scalers, ctx).await?;
+    }
+    let mut number = scaling.write;
+    for deployment in &deployments.objects {
+        number = make(id, deployment, scaling.initial, ctx).await?.or(number);
+    }
+    let changed = kind(id, deployments, &ctx.children.deployments, ctx).await?;
+    if let Some(number) = number {
+        write(id, number, ctx).await?;
+    }
+    if !goes {
+        kind(id, autoscalers, scalers, ctx).await?;
+    }
+    Ok(changed)
 }
 
 /// Makes a missing Deployment with `replicas` pods, unless the API server's default is that.
@@ -62,13 +53,10 @@ pub async fn apply(
 /// between, the annotation [`INITIAL`] tells the next pass to go on.
 async fn make(
     id: &Identity,
-    deployment: &Child<Deployment>,
+    deployment: &Deployment,
     replicas: i32,
     ctx: &Context,
 ) -> Result<Option<Write>, Error> {
-    let Child::Apply(deployment) = deployment else {
-        return Ok(None);
-    };
     if replicas == API_DEFAULT {
         return Ok(None);
     }
@@ -85,7 +73,7 @@ async fn make(
     if let Some(spec) = &mut whole.spec {
         spec.replicas = Some(replicas);
     }
-    patch(&deployments, &name, &to_json(&*whole)?, false).await?;
+    patch(&deployments, &name, &to_json(&whole)?, false).await?;
     Ok(Some(Write {
         replicas,
         before_stop: None,
@@ -93,8 +81,8 @@ async fn make(
     }))
 }
 
-/// True if the number was written; false if its owner changed it meanwhile, or there is none.
-async fn write(id: &Identity, number: Write, ctx: &Context) -> Result<bool, Error> {
+/// Writes the number, unless its owner changed it meanwhile.
+async fn write(id: &Identity, number: Write, ctx: &Context) -> Result<(), Error> {
     let annotations = number
         .before_stop
         .map(|before| json!({BEFORE_STOP: before.to_string()}));
@@ -105,12 +93,11 @@ async fn write(id: &Identity, number: Write, ctx: &Context) -> Result<bool, Erro
     });
     let deployments = Api::<Deployment>::namespaced(ctx.client.clone(), &id.namespace);
     match patch(&deployments, &id.name, &body, number.force).await {
-        Ok(()) => Ok(true),
         Err(Error::Write {
             source: kube::Error::Api(status),
             ..
-        }) if status.is_conflict() => Ok(false),
-        Err(error) => Err(error),
+        }) if status.is_conflict() => Ok(()),
+        result => result,
     }
 }
 

@@ -144,17 +144,6 @@ fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
 fn refuse_unsupported(raw: &PostServiceSpec) -> Result<(), Invalid> {
     let adopt = &raw.adopt;
     let refusals = [
-        (raw.stopped, "stopped", "remove it"),
-        (
-            raw.replicas.is_some(),
-            "replicas",
-            "use autoscaling.minReplicas and maxReplicas",
-        ),
-        (
-            !raw.autoscaling.enabled,
-            "autoscaling.enabled",
-            "leave it true",
-        ),
         (
             raw.database.connection.is_some(),
             "database.connection",
@@ -226,7 +215,12 @@ fn check_cross_field_rules(raw: &PostServiceSpec) -> Result<(), Invalid> {
             "must not exceed maxReplicas".to_owned(),
         ),
         (
-            !raw.resources.requests.contains_key("cpu"),
+            raw.autoscaling.enabled && raw.replicas.is_some(),
+            "replicas",
+            "is only allowed with autoscaling.enabled: false".into(),
+        ),
+        (
+            raw.autoscaling.enabled && !raw.resources.requests.contains_key("cpu"),
             "resources.requests.cpu",
             "is required while autoscaling.enabled is true: utilisation is a share of it".into(),
         ),

@@ -9,10 +9,13 @@
 //! | Migrating     | the wanted image's Job has not succeeded      | `RollingOut`, `MigrationFailed` |
 //! | MigrationFailed | its Job failed; old pods serve on         | Migrating (spec or retry token) |
 //! | Held          | `rollout.hold`, and another image is wanted   | Migrating                       |
+//! | Stopped       | `stopped`: no pods, and nothing is asked      | Resolving                       |
 //! | RollingOut    | the Deployment has not replaced its pods      | Idle                            |
 //! | Idle          | everything asked for runs                     | any of the above                |
 //!
 //! Baking and rolling back take their places between Migrating and Idle.
+
+pub mod replicas;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -21,6 +24,7 @@ use crate::api::v1alpha1::{ImageRef, PostServiceStatus};
 use crate::controller::validate::{Selector, Validated};
 use crate::database::{DatabaseError, DatabaseFacts};
 use crate::registry::{Digest, RegistryError, RegistryImage};
+use replicas::Authority;
 
 /// What a pass knows, beside the spec.
 #[derive(Clone, Debug)]
@@ -42,8 +46,10 @@ pub struct Observed {
 pub struct Running {
     /// Digest in its pod template; `None`: a foreign image.
     pub digest: Option<Digest>,
-    /// Every pod runs the template and is available.
+    /// Every pod runs the template, and as many are available as the spec asks for.
     pub complete: bool,
+    /// Pods that exist.
+    pub pods: i32,
 }
 
 /// Where a migration Job stands.
@@ -96,6 +102,8 @@ pub enum Step {
     RollingOut,
     /// Everything asked for runs.
     Idle,
+    /// No pods are asked for.
+    Stopped,
 }
 
 impl Step {
@@ -109,6 +117,7 @@ impl Step {
             Self::Held => "Held",
             Self::RollingOut => "RollingOut",
             Self::Idle => "Idle",
+            Self::Stopped => "Stopped",
         }
     }
 }
@@ -144,6 +153,13 @@ pub struct Plan {
     pub workload: Workload,
     /// The migration Jobs.
     pub migration: MigrationJob,
+}
+
+impl Plan {
+    /// Whether pods may be started: they would run what is wanted, or what is held.
+    pub fn starts_pods(&self) -> bool {
+        self.step == Step::Held || matches!(self.workload, Workload::Run(_))
+    }
 }
 
 /// The image that the spec asks for: as the registry says, or as it said when `status` was written
@@ -193,6 +209,14 @@ fn from_status(spec: &Validated, reference: &ImageRef) -> Option<Image> {
 
 /// What to do next. Total and without memory: the same arguments give the same plan.
 pub fn next(spec: &Validated, status: &PostServiceStatus, observed: &Observed) -> Plan {
+    if spec.spec.stopped {
+        return Plan {
+            step: Step::Stopped,
+            wanted: None,
+            workload: Workload::Keep,
+            migration: MigrationJob::Keep,
+        };
+    }
     let keep = keep_or_restore(spec, status, observed);
     let Some(wanted) = wanted(spec, status, observed.image.as_ref()) else {
         return Plan {
@@ -274,8 +298,10 @@ fn keep_or_restore(spec: &Validated, status: &PostServiceStatus, observed: &Obse
         .map_or(Workload::Keep, Workload::Run)
 }
 
-/// The live Deployment, as the state machine sees it.
-pub fn running(deployment: &Deployment) -> Running {
+/// The live Deployment, as the state machine sees it. `settled`: the last report found everything
+/// asked for running, so that a change that the Deployment's controller has not seen yet can only be
+/// one of the number of pods.
+pub fn running(deployment: &Deployment, authority: Authority, settled: bool) -> Running {
     let image = deployment
         .spec
         .as_ref()
@@ -287,21 +313,29 @@ pub fn running(deployment: &Deployment) -> Running {
         .and_then(|(_, d)| Digest::parse(d));
     Running {
         digest,
-        complete: is_complete(deployment),
+        complete: is_complete(deployment, authority, settled),
+        pods: pods(deployment),
     }
 }
 
-/// Every pod of the Deployment runs its present template and is available (the rule of
-/// `kubectl rollout status`).
-pub fn is_complete(deployment: &Deployment) -> bool {
+fn pods(deployment: &Deployment) -> i32 {
+    let status = deployment.status.as_ref();
+    status.and_then(|status| status.replicas).unwrap_or(0)
+}
+
+/// Every pod of the Deployment runs its present template (the rule of `kubectl rollout status`), and
+/// as many are available as the spec asks for; those that an autoscaler adds may still be starting.
+fn is_complete(deployment: &Deployment, authority: Authority, settled: bool) -> bool {
     let (Some(spec), Some(status)) = (&deployment.spec, &deployment.status) else {
         return false;
     };
-    let wanted = spec.replicas.unwrap_or(1);
-    status.observed_generation >= deployment.metadata.generation
-        && status.updated_replicas.unwrap_or(0) >= wanted
-        && status.replicas.unwrap_or(0) <= status.updated_replicas.unwrap_or(0)
-        && status.available_replicas.unwrap_or(0) >= status.updated_replicas.unwrap_or(0)
+    let fewest = authority.fewest(spec.replicas.unwrap_or(replicas::API_DEFAULT));
+    let updated = status.updated_replicas.unwrap_or(0);
+    let observed = status.observed_generation >= deployment.metadata.generation;
+    (observed || settled)
+        && updated >= fewest
+        && status.replicas.unwrap_or(0) <= updated
+        && status.available_replicas.unwrap_or(0) >= fewest
 }
 
 /// The Deployment controller's word that a rollout stands still (`Progressing=False`).

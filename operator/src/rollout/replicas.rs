@@ -324,7 +324,8 @@ mod tests {
 
     #[test]
     fn a_deployment_that_comes_back_has_as_many_pods_as_before_within_the_bounds() {
-        let initial = |authority, before| scaling(authority, &Seen::default(), before, true).initial;
+        let initial =
+            |authority, before| scaling(authority, &Seen::default(), before, true).initial;
         assert_eq!(initial(AUTO, None), 2);
         assert_eq!(initial(AUTO, Some(0)), 2);
         assert_eq!(initial(AUTO, Some(4)), 4);

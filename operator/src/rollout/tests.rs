@@ -35,6 +35,7 @@ fn observed() -> Observed {
         running: Some(Running {
             digest: Some(digest('a')),
             complete: true,
+            pods: 1,
         }),
         migration: Migration::Job(JobState::Complete),
     }
@@ -90,6 +91,7 @@ fn a_completed_migration_starts_the_rollout_and_complete_pods_end_it() {
     let running = Some(Running {
         digest: Some(digest('b')),
         complete: true,
+        pods: 1,
     });
     let plan = next(
         &spec(false),
@@ -133,6 +135,7 @@ fn a_registry_outage_degrades_nothing() {
         running: Some(Running {
             digest: Some(digest('a')),
             complete: true,
+            pods: 1,
         }),
         ..observed()
     };

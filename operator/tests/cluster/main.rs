@@ -9,5 +9,6 @@ mod children;
 mod crd;
 mod foreign_kinds;
 mod reconcile;
+mod replicas;
 mod status;
 mod world;

@@ -380,9 +380,10 @@ impl World {
     pub async fn finish_rollout(&self) {
         let deployments = self.api::<Deployment>();
         let live = deployments.get("post-service").await.unwrap();
+        let pods = live.spec.as_ref().and_then(|spec| spec.replicas);
         let status = json!({
-            "observedGeneration": live.metadata.generation, "replicas": 1, "updatedReplicas": 1,
-            "readyReplicas": 1, "availableReplicas": 1,
+            "observedGeneration": live.metadata.generation, "replicas": pods,
+            "updatedReplicas": pods, "readyReplicas": pods, "availableReplicas": pods,
         });
         deployments
             .patch_status(
