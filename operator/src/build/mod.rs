@@ -36,7 +36,8 @@ pub const MANAGER: &str = "post-operator";
 /// Label by which children are watched.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const NAME: &str = "app.kubernetes.io/name";
-const INSTANCE: &str = "app.kubernetes.io/instance";
+/// Label with the name of the `PostService`.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
 const COMPONENT: &str = "app.kubernetes.io/component";
 /// Annotation that changes with the Secrets' values: pods are replaced, and a failed migration is
 /// tried again, when those change.

@@ -15,7 +15,7 @@ use super::children::Child;
 use super::foreign::{Foreign, Known};
 use super::validate::Identity;
 use super::{Context, Error, ownership, replicas};
-use crate::build::{self, MANAGER, MigrationChild, Objects, Others, Wanted};
+use crate::build::{self, INSTANCE, MANAGED_BY, MANAGER, MigrationChild, Objects, Others, Wanted};
 
 /// Ended migration Jobs that are kept beside the present one.
 const OLD_JOBS: usize = 3;
@@ -228,10 +228,12 @@ pub(super) async fn live<K: Child>(
             .map(Arc::new),
     };
     match found {
-        Some(object) if !is_owned(id, &*object) => Err(Error::ObjectConflict {
-            kind: K::kind(&()).into_owned(),
-            name: name.to_owned(),
-        }),
+        Some(object) if !is_owned(id, &*object) && !is_orphan(id, &*object) => {
+            Err(Error::ObjectConflict {
+                kind: K::kind(&()).into_owned(),
+                name: name.to_owned(),
+            })
+        }
         other => Ok(other),
     }
 }
@@ -241,6 +243,15 @@ fn is_owned<K: Resource>(id: &Identity, object: &K) -> bool {
         .owner_references()
         .iter()
         .any(|owner| owner.uid == id.uid)
+}
+
+/// Whether the object was made for a `PostService` of this name and has lost its owner: somebody
+/// removed the reference, or deleted the owner with `--cascade=orphan`. It is taken back.
+fn is_orphan<K: Resource>(id: &Identity, object: &K) -> bool {
+    let label = |name: &str| object.labels().get(name).map(String::as_str);
+    object.owner_references().is_empty()
+        && label(MANAGED_BY) == Some(MANAGER)
+        && label(INSTANCE) == Some(&id.name)
 }
 
 fn owned<K>(id: &Identity, store: &Store<K>) -> Vec<Arc<K>>

@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use super::foreign::Foreign;
 use super::{Scope, ownership};
 use crate::api::v1alpha1::PostService;
-use crate::build::{MANAGED_BY, MANAGER};
+use crate::build::{INSTANCE, MANAGED_BY, MANAGER};
 use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 
 /// One store for each kind of child.
@@ -153,8 +153,13 @@ fn owners<K: Resource<DynamicType = ()>>(
     })
 }
 
+/// The owner; of an object without one, the `PostService` that it was made for.
 fn owner<K: Resource>(object: &K) -> Option<ObjectRef<PostService>> {
     let namespace = object.namespace()?;
+    if object.owner_references().is_empty() {
+        let made_for = object.labels().get(INSTANCE)?;
+        return Some(ObjectRef::new(made_for).within(&namespace));
+    }
     object
         .owner_references()
         .iter()
