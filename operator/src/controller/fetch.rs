@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Event, Pod, Secret, Service};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 use kube_runtime::reflector::ObjectRef;
 
+use super::foreign::Known;
+use super::load_balancer::{Binding, Seen};
 use super::secrets::RawSecrets;
-use super::{Context, Error};
+use super::{Context, Error, load_balancer};
 use crate::api::v1alpha1::PostService;
 use crate::build::migration_job;
-use crate::rollout::replicas::{Authority, Number, Seen};
+use crate::foreign::TargetGroupBinding;
+use crate::rollout::replicas::{self, Authority, Number};
 use crate::rollout::{self, JobState, Running, Step};
 
 /// What a pass sees of the cluster.
@@ -23,10 +26,10 @@ pub struct Inputs {
     pub secrets: RawSecrets,
     /// The Deployment, if it is there.
     pub deployment: Option<Arc<Deployment>>,
-    /// The Service, if it is there.
-    pub service: Option<Arc<Service>>,
+    /// What there is of the load balancer.
+    pub load_balancer: load_balancer::Seen,
     /// The number of pods.
-    pub scale: Seen,
+    pub scale: replicas::Seen,
     /// The live Deployment, as the state machine sees it.
     pub running: Option<Running>,
     /// Migration Jobs of this `PostService`.
@@ -71,19 +74,84 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
     };
     Ok(Inputs {
         secrets,
-        scale: Seen {
+        scale: replicas::Seen {
             deployment: deployment.as_deref().map(Number::of),
             autoscaler: is_autoscaled(service, &name, &namespace, ctx),
         },
         running: deployment.as_deref().map(|live| running(service, live)),
         deployment,
-        service: children
-            .services
-            .get(&ObjectRef::new(&name).within(&namespace)),
+        load_balancer: load_balancer(service, &name, &namespace, ctx).await?,
         jobs,
         migration_failure,
         pod_trouble,
     })
+}
+
+async fn load_balancer(
+    service: &PostService,
+    name: &str,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Seen, Error> {
+    let reference = ObjectRef::new(name).within(namespace);
+    let Some(live) = ctx.children.services.get(&reference) else {
+        return Ok(Seen::default());
+    };
+    let mut seen = Seen::of(&live);
+    if !service
+        .spec
+        .service
+        .load_balancer
+        .target_group_arn
+        .is_empty()
+    {
+        seen.binding = binding(service, ctx);
+    }
+    let balanced =
+        live.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
+    if balanced && seen.address.is_none() && !service.spec.stopped {
+        seen.warning = warning(&live, namespace, ctx).await?;
+    }
+    Ok(seen)
+}
+
+/// The last Warning about a Service.
+async fn warning(
+    service: &Service,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Option<String>, Error> {
+    let uid = service.uid().unwrap_or_default();
+    let about = ListParams::default()
+        .fields(&format!("involvedObject.uid={uid},type=Warning"))
+        .limit(100);
+    let events = Api::<Event>::namespaced(ctx.client.clone(), namespace);
+    let found = events.list(&about).await.map_err(|source| Error::Read {
+        what: "the Service's Events",
+        source,
+    })?;
+    Ok(load_balancer::last_warning(&found.items))
+}
+
+fn binding(service: &PostService, ctx: &Context) -> Binding {
+    let Known::Yes(store) = ctx.children.target_group_bindings.known() else {
+        return Binding::Unknown;
+    };
+    let uid = service.uid();
+    let bindings = store.state_filter(|binding| {
+        let owners = binding.owner_references();
+        owners.iter().any(|owner| Some(&owner.uid) == uid.as_ref())
+    });
+    let is_bound = |binding: &Arc<TargetGroupBinding>| {
+        let status = binding.status.as_ref();
+        let observed = status.and_then(|status| status.observed_generation);
+        observed.is_some() && observed >= binding.metadata.generation
+    };
+    if bindings.iter().any(is_bound) {
+        Binding::Bound
+    } else {
+        Binding::Pending
+    }
 }
 
 async fn secrets(

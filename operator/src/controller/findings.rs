@@ -2,10 +2,12 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::report::{Pass, address};
+use super::load_balancer;
+use super::report::Pass;
 use super::secrets::{Credentials, SecretFault};
 use crate::api::RETRY_ANNOTATION;
 use crate::api::conditions::{ConditionType, Finding, Truth};
+use crate::build::service;
 use crate::database::DatabaseError;
 use crate::registry::RegistryError;
 use crate::rollout::{self, JobState, Migration, Step};
@@ -14,7 +16,12 @@ use crate::rollout::{self, JobState, Migration, Step};
 pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     let mut findings = vec![
         available(pass.inputs.deployment.as_deref()),
-        load_balancer(pass),
+        load_balancer::finding(
+            service::exposure(pass.spec),
+            &pass.inputs.load_balancer,
+            pass.previous,
+            pass.now,
+        ),
     ];
     if pass.plan.step == Step::Stopped {
         // Nothing else was looked at.
@@ -272,24 +279,4 @@ pub fn migration_failure(pass: &Pass<'_>) -> String {
     format!(
         "migration Job {job} failed: {words}. Mend the cause, then set annotation {RETRY_ANNOTATION} to a new value"
     )
-}
-
-fn load_balancer(pass: &Pass<'_>) -> Finding {
-    let finding = |truth, reason, message: String| {
-        Finding::new(ConditionType::LoadBalancerReady, truth, reason, message)
-    };
-    if !pass.spec.spec.service.load_balancer.enabled {
-        return finding(Truth::True, "Ready", "no load balancer is asked for".into());
-    }
-    match address(pass.inputs.service.as_deref()) {
-        Some(address) => finding(Truth::True, "Ready", format!("reached at {address}")),
-        None => finding(
-            Truth::False,
-            "Pending",
-            format!(
-                "no address yet from the controller of class {}",
-                pass.spec.spec.service.load_balancer.class
-            ),
-        ),
-    }
 }

@@ -5,6 +5,7 @@ mod children;
 mod fetch;
 mod findings;
 mod foreign;
+mod load_balancer;
 mod observe;
 mod ownership;
 mod publish;
@@ -315,11 +316,17 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         observed: &observed,
         plan: &plan,
         job,
+        previous: &status,
+        now,
     };
-    let next = report::status(&pass, &status, now);
+    let next = report::status(&pass);
     ctx.publisher.write(&subject, next).await?;
     Ok(match plan.step {
         Step::Idle => Action::requeue(POLL),
+        // Once more, when a load balancer's controller that does not answer is taken for absent.
+        Step::Stopped if inputs.load_balancer.address.is_none() => {
+            Action::requeue(load_balancer::PATIENCE)
+        }
         Step::Stopped => Action::await_change(),
         _ => Action::requeue(POLL_IN_TROUBLE),
     })

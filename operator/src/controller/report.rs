@@ -1,6 +1,5 @@
 //! What a pass found, as status and conditions. Pure.
 
-use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
@@ -29,10 +28,15 @@ pub struct Pass<'a> {
     pub plan: &'a Plan,
     /// The migration Job of the wanted image.
     pub job: Option<String>,
+    /// The last report.
+    pub previous: &'a PostServiceStatus,
+    /// Time of the pass.
+    pub now: Timestamp,
 }
 
 /// The status after a pass that went through. Pure.
-pub fn status(pass: &Pass<'_>, previous: &PostServiceStatus, now: Timestamp) -> PostServiceStatus {
+pub fn status(pass: &Pass<'_>) -> PostServiceStatus {
+    let (previous, now) = (pass.previous, pass.now);
     let deployment = pass.inputs.deployment.as_deref();
     let pods = deployment.and_then(|deployment| deployment.status.as_ref());
     let mut image = previous.image.clone();
@@ -127,19 +131,6 @@ fn with_others(
     all
 }
 
-/// What the load balancer's controller wrote into the Service.
-pub fn address(service: Option<&Service>) -> Option<String> {
-    let ingress = service?
-        .status
-        .as_ref()?
-        .load_balancer
-        .as_ref()?
-        .ingress
-        .as_ref()?
-        .first()?;
-    ingress.hostname.clone().or_else(|| ingress.ip.clone())
-}
-
 fn endpoints(pass: &Pass<'_>) -> Vec<Endpoint> {
     let id = &pass.spec.id;
     let port = build::service::port(pass.spec);
@@ -153,14 +144,19 @@ fn endpoints(pass: &Pass<'_>) -> Vec<Endpoint> {
         scope: "cluster".into(),
         url: format!("http://{}.{}.svc:{port}", id.name, id.namespace),
     };
-    let outside = address(pass.inputs.service.as_deref()).map(|address| Endpoint {
-        scope: "loadBalancer".into(),
-        url: if (scheme, port) == ("http", 80) || (scheme, port) == ("https", 443) {
-            format!("{scheme}://{address}")
-        } else {
-            format!("{scheme}://{address}:{port}")
-        },
-    });
+    let outside = pass
+        .inputs
+        .load_balancer
+        .address
+        .as_ref()
+        .map(|address| Endpoint {
+            scope: "loadBalancer".into(),
+            url: if (scheme, port) == ("http", 80) || (scheme, port) == ("https", 443) {
+                format!("{scheme}://{address}")
+            } else {
+                format!("{scheme}://{address}:{port}")
+            },
+        });
     outside.into_iter().chain([cluster]).collect()
 }
 

@@ -8,6 +8,7 @@
 mod children;
 mod crd;
 mod foreign_kinds;
+mod load_balancer;
 mod reconcile;
 mod replicas;
 mod status;
