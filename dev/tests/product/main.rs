@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
 mod board;
+mod load;
+mod scaling;
 
 use std::time::Duration;
 
