@@ -153,12 +153,10 @@ pub fn taken_key(load_balancer: &LoadBalancer) -> Option<String> {
     let taken = |free: &BTreeMap<String, String>, typed: BTreeMap<String, String>| {
         free.keys().find(|key| typed.contains_key(*key)).cloned()
     };
-    taken(&load_balancer.attributes, attributes(&plain))
-        .or_else(|| {
-            let typed = target_group_attributes(&plain);
-            taken(&load_balancer.target_group_attributes, typed)
-        })
-        .or_else(|| taken(&load_balancer.annotations, annotations(&plain)))
+    taken(&load_balancer.attributes, attributes(&plain)).or_else(|| {
+        let typed = target_group_attributes(&plain);
+        taken(&load_balancer.target_group_attributes, typed)
+    })
 }
 
 fn attributes(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {

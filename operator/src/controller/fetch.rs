@@ -80,22 +80,17 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
         },
         running: deployment.as_deref().map(|live| running(service, live)),
         deployment,
-        load_balancer: load_balancer(service, &name, &namespace, ctx).await?,
+        load_balancer: load_balancer(service, &name, &namespace, ctx).await,
         jobs,
         migration_failure,
         pod_trouble,
     })
 }
 
-async fn load_balancer(
-    service: &PostService,
-    name: &str,
-    namespace: &str,
-    ctx: &Context,
-) -> Result<Seen, Error> {
+async fn load_balancer(service: &PostService, name: &str, namespace: &str, ctx: &Context) -> Seen {
     let reference = ObjectRef::new(name).within(namespace);
     let Some(live) = ctx.children.services.get(&reference) else {
-        return Ok(Seen::default());
+        return Seen::default();
     };
     let mut seen = Seen::of(&live);
     if !service
@@ -110,27 +105,25 @@ async fn load_balancer(
     let balanced =
         live.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
     if balanced && seen.address.is_none() && !service.spec.stopped {
-        seen.warning = warning(&live, namespace, ctx).await?;
+        seen.warning = warning(&live, namespace, ctx).await;
     }
-    Ok(seen)
+    seen
 }
 
-/// The last Warning about a Service.
-async fn warning(
-    service: &Service,
-    namespace: &str,
-    ctx: &Context,
-) -> Result<Option<String>, Error> {
+/// The last Warning about a Service. Events only explain: a pass goes on without them.
+async fn warning(service: &Service, namespace: &str, ctx: &Context) -> Option<String> {
     let uid = service.uid().unwrap_or_default();
     let about = ListParams::default()
         .fields(&format!("involvedObject.uid={uid},type=Warning"))
         .limit(100);
     let events = Api::<Event>::namespaced(ctx.client.clone(), namespace);
-    let found = events.list(&about).await.map_err(|source| Error::Read {
-        what: "the Service's Events",
-        source,
-    })?;
-    Ok(load_balancer::last_warning(&found.items))
+    match events.list(&about).await {
+        Ok(found) => load_balancer::last_warning(&found.items),
+        Err(error) => {
+            tracing::warn!(%error, namespace, "could not read the Events of a Service");
+            None
+        }
+    }
 }
 
 fn binding(service: &PostService, ctx: &Context) -> Binding {

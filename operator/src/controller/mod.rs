@@ -2,6 +2,7 @@
 
 mod apply;
 mod children;
+mod exposure;
 mod fetch;
 mod findings;
 mod foreign;

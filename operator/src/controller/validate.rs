@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
+use super::exposure;
 use super::secrets::AuthKeys;
 use crate::api::RETRY_ANNOTATION;
 use crate::api::v1alpha1::{PostService, PostServiceSpec, Scheme, TlsMode};
@@ -84,6 +85,7 @@ pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
     let raw = &service.spec;
     refuse_unsupported(raw)?;
     check_cross_field_rules(raw)?;
+    exposure::check(&raw.service.load_balancer)?;
     let deregistration = Duration::from_secs(
         u64::try_from(raw.service.load_balancer.deregistration_delay_seconds).unwrap_or(0),
     );

@@ -3,10 +3,12 @@
 use k8s_openapi::api::core::v1::{Event, Service};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use post_operator::api::v1alpha1::PostService;
+use post_operator::foreign::TargetGroupBinding;
 use serde_json::{Value, json};
 
+use crate::foreign_kinds::ForeignKinds;
 use crate::world::{Environment, World};
 
 const NAME: &str = "post-service";
@@ -131,5 +133,112 @@ async fn a_controller_that_does_not_answer_is_missing_until_it_takes_the_service
         .patch(NAME, &PatchParams::default(), &freed)
         .await
         .unwrap();
+    world.close().await;
+}
+
+#[tokio::test]
+async fn a_target_group_is_ready_when_its_controller_has_registered_the_pods() {
+    let Some(environment) = Environment::find() else {
+        return;
+    };
+    let mut world = World::open(environment, "lbbinding").await;
+    let kinds = ForeignKinds::turn(&world.client).await;
+    world.start_operator();
+    let arn =
+        "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/board/0123456789abcdef";
+    let bound = json!({"service": {"loadBalancer": {"targetGroupARN": arn}}});
+    world.create_service("1", bound).await;
+    let message = world
+        .condition("LoadBalancerReady", "False", "ControllerMissing")
+        .await;
+    assert!(message.contains("TargetGroupBinding"), "{message}");
+    kinds.install().await;
+    world
+        .condition("LoadBalancerReady", "False", "Pending")
+        .await;
+    let bindings = world.api::<TargetGroupBinding>();
+    let all = ListParams::default();
+    let binding = bindings.list(&all).await.unwrap().items.pop().unwrap();
+    let registered = json!({"status": {"observedGeneration": binding.metadata.generation}});
+    bindings
+        .patch_status(
+            &binding.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(registered),
+        )
+        .await
+        .unwrap();
+    let message = world.condition("LoadBalancerReady", "True", "Ready").await;
+    assert!(message.contains(arn), "{message}");
+    world.close().await;
+    kinds.remove().await;
+}
+
+#[tokio::test]
+async fn another_class_is_refused_while_enabled_and_comes_by_way_of_none() {
+    let Some(environment) = Environment::find() else {
+        return;
+    };
+    let mut world = World::open(environment, "lbclass").await;
+    world.start_operator();
+    world.create_service("1", json!({})).await;
+    let class = |service: &Service| service.spec.as_ref()?.load_balancer_class.clone();
+    world.wait(NAME, "its class", class).await;
+    let set = async |load_balancer: Value| {
+        let change = json!({"spec": {"service": {"loadBalancer": load_balancer}}});
+        let api = world.api::<PostService>();
+        api.patch(NAME, &PatchParams::default(), &Patch::Merge(change))
+            .await
+    };
+    let refused = set(json!({"class": "eks.amazonaws.com/nlb"})).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("service.loadBalancer.class cannot be changed"),
+        "{refused}"
+    );
+    // Too quick for a pass in between: the operator finds a Service of the former class.
+    set(json!({"enabled": false, "class": "eks.amazonaws.com/nlb"}))
+        .await
+        .unwrap();
+    set(json!({"enabled": true})).await.unwrap();
+    world
+        .wait::<Service, _>(NAME, "the other class", |service| {
+            (class(service)? == "eks.amazonaws.com/nlb").then_some(())
+        })
+        .await;
+    world.close().await;
+}
+
+#[tokio::test]
+async fn what_contradicts_itself_stalls_with_the_field_and_the_mend() {
+    let Some(environment) = Environment::find() else {
+        return;
+    };
+    let mut world = World::open(environment, "lbcontradiction").await;
+    world.start_operator();
+    let annotations = json!({"service.beta.kubernetes.io/aws-load-balancer-internal": "true"});
+    for (load_balancer, expected) in [
+        (
+            json!({"annotations": annotations}),
+            "spec.service.loadBalancer.annotations: service.beta.kubernetes.io/aws-load-balancer-internal would contradict the typed fields: use scheme",
+        ),
+        (
+            json!({"sourceRanges": ["10.0.0.0/8"]}),
+            "spec.service.loadBalancer.sourceRanges: are ignored unless client addresses are preserved: set preserveClientIP: true",
+        ),
+    ] {
+        world
+            .create_service("1", json!({"service": {"loadBalancer": load_balancer}}))
+            .await;
+        world
+            .wait::<PostService, _>(NAME, expected, |service| {
+                let conditions = &service.status.as_ref()?.conditions;
+                conditions
+                    .iter()
+                    .find(|c| c.reason == "InvalidSpec" && c.message == expected)
+                    .map(drop)
+            })
+            .await;
+    }
     world.close().await;
 }

@@ -8,6 +8,9 @@ use super::rule;
 /// Form of a target group's ARN.
 pub const TARGET_GROUP_BINDING_PATTERN: &str = "^(arn:aws[a-z-]*:elasticloadbalancing:.+)?$";
 
+/// Another class is another load balancer with another address: nobody shall get it by accident.
+const CLASS_IS_FIXED: &str = "service.loadBalancer.class cannot be changed while enabled is true: AWS would make another load balancer; set enabled: false first, then the class";
+
 /// The Kubernetes Service in front of the pods.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
@@ -35,6 +38,10 @@ impl Default for Service {
     rule(
         "self.scheme != 'internet-facing' || has(self.tls.certificateArn) || self.allowPlaintext",
         "scheme internet-facing needs tls.certificateArn, or allowPlaintext: true"
+    ),
+    rule(
+        "self.class == oldSelf.class || !self.enabled || !oldSelf.enabled",
+        CLASS_IS_FIXED
     )
 ]))]
 pub struct LoadBalancer {
