@@ -88,6 +88,7 @@ const AUTO_MODE: &str = "eks.amazonaws.com/nlb";
 /// Refuses what contradicts itself, and what the controller would ignore without a word.
 pub fn check(load_balancer: &LoadBalancer) -> Result<(), Invalid> {
     annotations(load_balancer)?;
+    separators(load_balancer)?;
     source_ranges(load_balancer)?;
     target_group(load_balancer)
 }
@@ -107,6 +108,39 @@ fn annotations(load_balancer: &LoadBalancer) -> Result<(), Invalid> {
         return Err(Invalid {
             field: "service.loadBalancer.annotations",
             fault: format!("{key} would contradict the typed fields: use {mend}"),
+        });
+    }
+    Ok(())
+}
+
+/// Lists and maps are joined by `,` and `=` into one annotation each: a separator within a value
+/// would set further keys, past every other rule.
+fn separators(load_balancer: &LoadBalancer) -> Result<(), Invalid> {
+    let maps = [
+        ("service.loadBalancer.attributes", &load_balancer.attributes),
+        (
+            "service.loadBalancer.targetGroupAttributes",
+            &load_balancer.target_group_attributes,
+        ),
+        ("service.loadBalancer.tags", &load_balancer.tags),
+    ];
+    for (field, map) in maps {
+        let broken = map
+            .iter()
+            .find(|(key, value)| key.contains([',', '=']) || value.contains(','));
+        if let Some((key, _)) = broken {
+            let fault = format!("{key}: a comma, or = in a key, cannot be passed on: remove it");
+            return Err(Invalid { field, fault });
+        }
+    }
+    if load_balancer
+        .subnets
+        .iter()
+        .any(|subnet| subnet.contains(','))
+    {
+        return Err(Invalid {
+            field: "service.loadBalancer.subnets",
+            fault: "a comma cannot be passed on: write one subnet an item".into(),
         });
     }
     Ok(())
@@ -261,6 +295,19 @@ mod tests {
             "example.com/owner": "community",
         }});
         assert_eq!(fault(free), None);
+    }
+
+    #[test]
+    fn no_value_smuggles_another_key_past_the_typed_fields() {
+        for patch in [
+            json!({"attributes": {"a": "b,load_balancing.cross_zone.enabled=false"}}),
+            json!({"targetGroupAttributes": {"preserve_client_ip.enabled=true,a": "b"}}),
+            json!({"tags": {"a": "b,c=d"}}),
+            json!({"subnets": ["subnet-1,subnet-2"]}),
+        ] {
+            assert!(fault(patch.clone()).is_some(), "{patch}");
+        }
+        assert_eq!(fault(json!({"tags": {"a": "b=c"}})), None);
     }
 
     #[test]
