@@ -165,6 +165,28 @@ pub async fn push_variant(paths: &Paths, program: Program, tag: &str) -> Result<
     push(paths, &local, program, tag).await
 }
 
+/// The stand-in of the service that the product replaces, `dev/examples/old_service.rs`, on the same
+/// base as the product's images.
+pub async fn push_old_service(paths: &Paths) -> Result<Image> {
+    const EXAMPLE: &str = "old_service";
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo)
+        .args(["build", "--locked", "-p", "dev", "--example", EXAMPLE])
+        .folder(&paths.checkout)
+        .log(paths.logs().join("build-images.log"))
+        .run()
+        .await?;
+    let binary = target(paths).join("debug/examples").join(EXAMPLE);
+    let local = format!("localhost/old-service:{}", fingerprint(paths, &binary)?);
+    if !is_stored(paths, &local).await {
+        let context = tempfile::tempdir().context("no temporary folder")?;
+        std::fs::copy(&binary, context.path().join(EXAMPLE))?;
+        let dockerfile = format!("FROM {BASE}\nCOPY {EXAMPLE} /\nENTRYPOINT [\"/{EXAMPLE}\"]\n");
+        build_inline(paths, &dockerfile, Some(context.path()), &local).await?;
+    }
+    push(paths, &local, Program("old-service"), "1").await
+}
+
 /// An image with busybox, for pods that look around in the cluster.
 pub async fn push_tools(paths: &Paths) -> Result<Image> {
     let local = "localhost/tools:1";
@@ -214,11 +236,15 @@ async fn download(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
 }
 
 fn binary(paths: &Paths, program: Program) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+    target(paths).join(PROFILE).join(program.0)
+}
+
+/// cargo's folder of what it has built.
+fn target(paths: &Paths) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || paths.checkout.join("target"),
         |folder| paths.checkout.join(folder),
-    );
-    target.join(PROFILE).join(program.0)
+    )
 }
 
 fn fingerprint(paths: &Paths, binary: &Path) -> Result<String> {

@@ -120,6 +120,11 @@ impl Kit {
         images::push_variant(&self.paths, images::SERVICE, tag).await
     }
 
+    /// The stand-in of the service that the product replaces.
+    pub async fn push_old_service(&self) -> Result<Image> {
+        images::push_old_service(&self.paths).await
+    }
+
     /// An image with busybox.
     pub async fn tools_image(&self) -> Result<Image> {
         images::push_tools(&self.paths).await

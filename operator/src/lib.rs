@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`controller`]: one pass is a page there.
 
+pub mod adoption;
 pub mod api;
 pub mod build;
 pub mod cli;

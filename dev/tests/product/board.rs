@@ -158,6 +158,13 @@ impl Board {
         options.connect().await.unwrap()
     }
 
+    /// The server that holds the database.
+    pub async fn server_connection(&self) -> MySqlConnection {
+        let url = self.kit.database_admin_url().unwrap();
+        let options: sqlx::mysql::MySqlConnectOptions = url.parse().unwrap();
+        options.connect().await.unwrap()
+    }
+
     /// Removes namespace and database.
     pub async fn close(self) {
         let namespaces: Api<Namespace> = Api::all(self.kit.client.clone());
@@ -165,9 +172,7 @@ impl Board {
             .delete(&self.namespace, &DeleteParams::default())
             .await
             .unwrap();
-        let url = self.kit.database_admin_url().unwrap();
-        let options: sqlx::mysql::MySqlConnectOptions = url.parse().unwrap();
-        let mut connection = options.connect().await.unwrap();
+        let mut connection = self.server_connection().await;
         let drop = format!("DROP DATABASE IF EXISTS `{}`", self.database);
         sqlx::query(&drop).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();

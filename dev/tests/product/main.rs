@@ -1,6 +1,7 @@
 //! The whole product with real pods: `cargo dev test e2e`.
 #![expect(clippy::unwrap_used, reason = "how a test fails")]
 
+mod adoption;
 mod board;
 mod load;
 mod scaling;

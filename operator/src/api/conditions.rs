@@ -24,6 +24,8 @@ pub enum ConditionType {
     ImageResolved,
     /// The load balancer has an address. Never gates `Ready`.
     LoadBalancerReady,
+    /// What `spec.adopt` names is taken over. Exists only while it names something.
+    AdoptionComplete,
 }
 
 impl ConditionType {
@@ -39,6 +41,7 @@ impl ConditionType {
             Self::MigrationsComplete => "MigrationsComplete",
             Self::ImageResolved => "ImageResolved",
             Self::LoadBalancerReady => "LoadBalancerReady",
+            Self::AdoptionComplete => "AdoptionComplete",
         }
     }
 }

@@ -22,12 +22,12 @@ pub(super) fn build(spec: &Validated) -> HorizontalPodAutoscaler {
         ..MetricSpec::default()
     };
     HorizontalPodAutoscaler {
-        metadata: metadata(spec, &spec.id.name),
+        metadata: metadata(spec, &spec.id.workload),
         spec: Some(HorizontalPodAutoscalerSpec {
             scale_target_ref: CrossVersionObjectReference {
                 api_version: Some("apps/v1".into()),
                 kind: "Deployment".into(),
-                name: spec.id.name.clone(),
+                name: spec.id.workload.clone(),
             },
             min_replicas: Some(bounds.min_replicas),
             max_replicas: bounds.max_replicas,

@@ -28,7 +28,7 @@ pub(super) fn build(
     settings: &Settings,
 ) -> Deployment {
     Deployment {
-        metadata: metadata(spec, &spec.id.name),
+        metadata: metadata(spec, &spec.id.workload),
         spec: Some(DeploymentSpec {
             selector: LabelSelector {
                 match_labels: Some(selector(&spec.id.name)),

@@ -74,6 +74,33 @@ pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) 
     }
 }
 
+/// Name of the Job that ends an adoption: one for each database.
+pub fn finish_name(spec: &Validated, credentials: &Credentials) -> String {
+    let hash = Sha256::digest(&credentials.database);
+    format!(
+        "{}-finish-{}",
+        truncated(&spec.id.name),
+        hex::encode(&hash[..5])
+    )
+}
+
+/// The Job that ends an adoption, once no writer of the old service is left.
+pub fn finish(spec: &Validated, image: &Image, credentials: &Credentials) -> Job {
+    let mut job = build(spec, image, credentials);
+    job.metadata.name = Some(finish_name(spec, credentials));
+    let pod = job.spec.as_mut().and_then(|job| job.template.spec.as_mut());
+    for container in pod.into_iter().flat_map(|pod| &mut pod.containers) {
+        container.args = Some(vec!["migrate".into(), "--finish".into()]);
+    }
+    job
+}
+
+/// Whether `job` ends an adoption.
+pub fn is_finish(spec_name: &str, job: &Job) -> bool {
+    job.name_any()
+        .starts_with(&format!("{}-finish-", truncated(spec_name)))
+}
+
 /// No connection and drained nodes do not count; any other failure is final.
 fn failure_policy() -> PodFailurePolicy {
     let exit_codes = |operator: &str, values: Vec<i32>| PodFailurePolicyOnExitCodesRequirement {

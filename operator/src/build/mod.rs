@@ -1,5 +1,6 @@
 //! One file per child object: pure functions from a validated spec and a plan to typed values.
 
+pub mod adopted_service;
 mod autoscaler;
 mod deployment;
 mod disruption_budget;
@@ -17,8 +18,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, LocalObjectReference, PodSecurityContext, PodSpec, SeccompProfile,
-    SecurityContext, Service, ServiceAccount,
+    Capabilities, Container, LocalObjectReference, Pod, PodSecurityContext, PodSpec,
+    SeccompProfile, SecurityContext, Service, ServiceAccount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -29,6 +30,7 @@ use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 use crate::rollout::replicas::{Autoscaler, Scaling};
 use crate::rollout::{MigrationJob, Plan, Step, Workload};
 
+pub use adopted_service::Front;
 pub use migration_job::name as migration_job_name;
 
 /// Value of [`MANAGED_BY`] and name of the main field manager.
@@ -133,6 +135,7 @@ pub fn objects(
     scaling: Scaling,
     credentials: Option<&Credentials>,
     settings: &Settings,
+    front: &Front,
 ) -> Objects {
     let identity = service_account::build(spec);
     Objects {
@@ -143,8 +146,8 @@ pub fn objects(
             Wanted::also([identity])
         },
         network_policies: network_policies(spec, credentials, settings),
-        services: Wanted::only([service::build(spec)]),
-        target_group_bindings: Wanted::only(target_group_binding::build(spec)),
+        services: front.services(spec),
+        target_group_bindings: Wanted::only(target_group_binding::build(spec, front)),
         migration: migration(spec, plan, credentials),
         deployments: match (&plan.workload, credentials) {
             (Workload::Run(image), Some(credentials)) => {
@@ -250,6 +253,18 @@ pub fn pods_selector(name: &str) -> String {
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",")
+}
+
+/// Whether a pod is one of this `PostService`'s.
+pub fn is_ours(name: &str, pod: &Pod) -> bool {
+    let labels = pod.metadata.labels.iter().flatten();
+    let of_ours = [(NAME, APPLICATION), (INSTANCE, name), (MANAGED_BY, MANAGER)];
+    let found: BTreeMap<_, _> = labels
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    of_ours
+        .iter()
+        .all(|(key, value)| found.get(key) == Some(value))
 }
 
 /// Name of the pods' service account.

@@ -37,14 +37,47 @@ pub fn exposure(spec: &Validated) -> Exposure<'_> {
     }
 }
 
+/// Annotations that the AWS Load Balancer Controller documents as deprecated; where they are, they
+/// win over those that replaced them.
+pub const DEPRECATED: [&str; 5] = [
+    "service.beta.kubernetes.io/aws-load-balancer-internal",
+    "service.beta.kubernetes.io/aws-load-balancer-access-log-enabled",
+    "service.beta.kubernetes.io/aws-load-balancer-access-log-s3-bucket-name",
+    "service.beta.kubernetes.io/aws-load-balancer-access-log-s3-bucket-prefix",
+    "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled",
+];
+
+/// The only Service.
 pub(super) fn build(spec: &Validated) -> Service {
+    if is_balanced(spec) {
+        balancer(spec, &spec.id.name)
+    } else {
+        internal(spec)
+    }
+}
+
+/// Whether the spec asks for a load balancer of a Service.
+pub fn is_balanced(spec: &Validated) -> bool {
+    matches!(exposure(spec), Exposure::LoadBalancer(_))
+}
+
+/// A Service for clients in the cluster alone.
+pub(super) fn internal(spec: &Validated) -> Service {
+    named(spec, &spec.id.name, false)
+}
+
+/// A Service that is the network load balancer.
+pub(super) fn balancer(spec: &Validated, name: &str) -> Service {
+    named(spec, name, true)
+}
+
+fn named(spec: &Validated, name: &str, enabled: bool) -> Service {
     let load_balancer = &spec.spec.service.load_balancer;
-    let enabled = matches!(exposure(spec), Exposure::LoadBalancer(_));
     let ranges = &load_balancer.source_ranges;
     Service {
         metadata: ObjectMeta {
             annotations: enabled.then(|| annotations(load_balancer)),
-            ..metadata(spec, &spec.id.name)
+            ..metadata(spec, name)
         },
         spec: Some(ServiceSpec {
             type_: Some(if enabled { "LoadBalancer" } else { "ClusterIP" }.into()),
@@ -96,7 +129,7 @@ pub fn port(spec: &Validated) -> i32 {
     }
 }
 
-fn annotations(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {
+pub(super) fn annotations(load_balancer: &LoadBalancer) -> BTreeMap<String, String> {
     let health = &load_balancer.health_check;
     let scheme = match load_balancer.scheme {
         Scheme::Internal => "internal",

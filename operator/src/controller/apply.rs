@@ -180,24 +180,34 @@ async fn remove_others<K: Child>(
 
 /// The wanted Job, and of older ended ones only the last few.
 async fn migration(id: &Identity, child: MigrationChild, ctx: &Context) -> Result<(), Error> {
-    let store = &ctx.children.jobs;
-    let api = Api::namespaced(ctx.client.clone(), &id.namespace);
     match child {
         MigrationChild::Keep => Ok(()),
-        MigrationChild::Remove(name) => {
-            let mut named = owned(id, store);
-            named.retain(|job| job.name_any() == name);
-            remove(id, &api, named).await
-        }
+        MigrationChild::Remove(name) => remove_job(id, &name, ctx).await,
         MigrationChild::Create(job) => {
-            remove(id, &api, old_jobs(id, &job.name_any(), store)).await?;
-            let name = job.name_any();
-            if live(id, &name, store, &api).await?.is_none() {
-                patch(&api, &name, &to_json(&*job)?).await?;
-            }
-            Ok(())
+            let old = old_jobs(id, &job.name_any(), &ctx.children.jobs);
+            let api = Api::namespaced(ctx.client.clone(), &id.namespace);
+            remove(id, &api, old).await?;
+            make_job(id, &job, ctx).await
         }
     }
+}
+
+/// Makes a Job unless it is there: its template cannot be changed.
+pub(super) async fn make_job(id: &Identity, job: &Job, ctx: &Context) -> Result<(), Error> {
+    let api = Api::namespaced(ctx.client.clone(), &id.namespace);
+    let name = job.name_any();
+    if live(id, &name, &ctx.children.jobs, &api).await?.is_none() {
+        patch(&api, &name, &to_json(job)?).await?;
+    }
+    Ok(())
+}
+
+/// Removes a Job, if it is there.
+pub(super) async fn remove_job(id: &Identity, name: &str, ctx: &Context) -> Result<(), Error> {
+    let mut named = owned(id, &ctx.children.jobs);
+    named.retain(|job| job.name_any() == name);
+    let api = Api::namespaced(ctx.client.clone(), &id.namespace);
+    remove(id, &api, named).await
 }
 
 fn old_jobs(id: &Identity, current: &str, store: &Store<Job>) -> Vec<Arc<Job>> {
@@ -205,6 +215,24 @@ fn old_jobs(id: &Identity, current: &str, store: &Store<Job>) -> Vec<Arc<Job>> {
     others.retain(|other| other.name_any() != current);
     others.sort_by_key(|other| std::cmp::Reverse(other.creation_timestamp().map(|time| time.0)));
     others.split_off(others.len().min(OLD_JOBS))
+}
+
+/// Takes over an object of somebody else.
+pub(super) async fn taken_over<K: Child>(
+    api: &Api<K>,
+    name: &str,
+    object: &K,
+) -> Result<(), Error> {
+    patch(api, name, &ownership::marked(to_json(object)?)).await
+}
+
+/// Gives it back: only the fields of `object` stay the operator's.
+pub(super) async fn given_back<K: Child>(
+    api: &Api<K>,
+    name: &str,
+    object: &K,
+) -> Result<(), Error> {
+    patch(api, name, &to_json(object)?).await
 }
 
 /// The object of that name, from the store or, if it is not there, from the cluster: it may be too
@@ -228,14 +256,17 @@ pub(super) async fn live<K: Child>(
             .map(Arc::new),
     };
     match found {
-        Some(object) if !is_owned(id, &*object) && !is_orphan(id, &*object) => {
-            Err(Error::ObjectConflict {
-                kind: K::kind(&()).into_owned(),
-                name: name.to_owned(),
-            })
-        }
+        Some(object) if !belongs(id, &*object) => Err(Error::ObjectConflict {
+            kind: K::kind(&()).into_owned(),
+            name: name.to_owned(),
+        }),
         other => Ok(other),
     }
+}
+
+/// Whether the object is the `PostService`'s, with its owner reference or without.
+pub(super) fn belongs<K: Resource>(id: &Identity, object: &K) -> bool {
+    is_owned(id, object) || is_orphan(id, object)
 }
 
 fn is_owned<K: Resource>(id: &Identity, object: &K) -> bool {

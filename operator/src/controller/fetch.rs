@@ -34,6 +34,8 @@ pub struct Inputs {
     pub running: Option<Running>,
     /// Migration Jobs of this `PostService`.
     pub jobs: Vec<Arc<Job>>,
+    /// Jobs of it that end an adoption.
+    pub finish_jobs: Vec<Arc<Job>>,
     /// Last lines of the newest failed migration pod.
     pub migration_failure: Option<String>,
     /// Why the newest pods do not start, where they do not.
@@ -41,7 +43,7 @@ pub struct Inputs {
 }
 
 /// Reads everything.
-pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Error> {
+pub async fn inputs(service: &PostService, workload: &str, ctx: &Context) -> Result<Inputs, Error> {
     let namespace = service.namespace().unwrap_or_default();
     let name = service.name_any();
     let secrets = if service.spec.stopped {
@@ -52,8 +54,10 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
     let children = &ctx.children;
     let deployment = children
         .deployments
-        .get(&ObjectRef::new(&name).within(&namespace));
-    let jobs = owned_jobs(service, ctx);
+        .get(&ObjectRef::new(workload).within(&namespace));
+    let (finish_jobs, jobs) = owned_jobs(service, ctx)
+        .into_iter()
+        .partition::<Vec<_>, _>(|job| migration_job::is_finish(&name, job));
     let pods = Api::<Pod>::namespaced(ctx.client.clone(), &namespace);
     let newest = jobs
         .iter()
@@ -76,23 +80,24 @@ pub async fn inputs(service: &PostService, ctx: &Context) -> Result<Inputs, Erro
         secrets,
         scale: replicas::Seen {
             deployment: deployment.as_deref().map(Number::of),
-            autoscaler: is_autoscaled(service, &name, &namespace, ctx),
+            autoscaler: is_autoscaled(service, workload, &namespace, ctx),
         },
         running: deployment.as_deref().map(|live| running(service, live)),
         deployment,
-        load_balancer: load_balancer(service, &name, &namespace, ctx).await,
+        load_balancer: Seen::default(),
         jobs,
+        finish_jobs,
         migration_failure,
         pod_trouble,
     })
 }
 
-async fn load_balancer(service: &PostService, name: &str, namespace: &str, ctx: &Context) -> Seen {
-    let reference = ObjectRef::new(name).within(namespace);
-    let Some(live) = ctx.children.services.get(&reference) else {
+/// What is to be seen of the load balancer of Service `live`.
+pub async fn load_balancer(service: &PostService, live: Option<&Service>, ctx: &Context) -> Seen {
+    let Some(live) = live else {
         return Seen::default();
     };
-    let mut seen = Seen::of(&live);
+    let mut seen = Seen::of(live);
     if !service
         .spec
         .service
@@ -105,18 +110,19 @@ async fn load_balancer(service: &PostService, name: &str, namespace: &str, ctx: 
     let balanced =
         live.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
     if balanced && seen.address.is_none() && !service.spec.stopped {
-        seen.warning = warning(&live, namespace, ctx).await;
+        seen.warning = warning(live, ctx).await;
     }
     seen
 }
 
 /// The last Warning about a Service. Events only explain: a pass goes on without them.
-async fn warning(service: &Service, namespace: &str, ctx: &Context) -> Option<String> {
+async fn warning(service: &Service, ctx: &Context) -> Option<String> {
+    let namespace = service.namespace().unwrap_or_default();
     let uid = service.uid().unwrap_or_default();
     let about = ListParams::default()
         .fields(&format!("involvedObject.uid={uid},type=Warning"))
         .limit(100);
-    let events = Api::<Event>::namespaced(ctx.client.clone(), namespace);
+    let events = Api::<Event>::namespaced(ctx.client.clone(), &namespace);
     match events.list(&about).await {
         Ok(found) => load_balancer::last_warning(&found.items),
         Err(error) => {
@@ -195,7 +201,7 @@ fn owned_jobs(service: &PostService, ctx: &Context) -> Vec<Arc<Job>> {
 }
 
 /// The termination message of a Job's last pod.
-async fn last_words(pods: &Api<Pod>, job: &str) -> Result<Option<String>, Error> {
+pub(super) async fn last_words(pods: &Api<Pod>, job: &str) -> Result<Option<String>, Error> {
     let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     let pods = pods.list(&selector).await.map_err(|source| Error::Read {
         what: "the migration Job's pods",

@@ -5,8 +5,10 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::load_balancer;
 use super::report::Pass;
 use super::secrets::{Credentials, SecretFault};
+use crate::adoption;
 use crate::api::RETRY_ANNOTATION;
 use crate::api::conditions::{ConditionType, Finding, Truth};
+use crate::api::v1alpha1::AdoptionStep;
 use crate::build::service;
 use crate::database::DatabaseError;
 use crate::registry::RegistryError;
@@ -32,6 +34,7 @@ pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     findings.extend(image(pass));
     findings.extend(database_finding(pass));
     findings.extend(migrations(pass));
+    findings.extend(pass.adoption.map(|plan| adoption(pass, plan)));
     findings.extend(overall(pass));
     findings
 }
@@ -57,8 +60,19 @@ fn overall(pass: &Pass<'_>) -> Vec<Finding> {
             Finding::new(ConditionType::Stalled, Truth::True, reason, message),
         ]
     };
+    if let Some(adoption) = pass.adoption.filter(|adoption| adoption.is_blocked()) {
+        return stuck("ObjectConflict", &adoption.status.message);
+    }
     match (pass.plan.step, trouble) {
         (Step::Stopped, _) => vec![stopped()],
+        (Step::Idle, None) if let Some(adoption) = under_way(pass) => {
+            let message = &adoption.status.message;
+            match adoption.status.step {
+                AdoptionStep::FinishFailed => stuck("MigrationFailed", message),
+                _ if adoption.needs_help => stuck("ObjectConflict", message),
+                _ => progressing("Adopting", message),
+            }
+        }
         (Step::Idle, None) => vec![ready(
             Truth::True,
             "UpToDate",
@@ -92,6 +106,29 @@ fn overall(pass: &Pass<'_>) -> Vec<Finding> {
             None => progressing("RollingOut", &rolling_out(pass)),
         },
     }
+}
+
+/// An adoption that has not come to its end.
+fn under_way<'a>(pass: &Pass<'a>) -> Option<&'a adoption::Plan> {
+    let is_over = |plan: &&adoption::Plan| plan.status.step == AdoptionStep::Complete;
+    pass.adoption.filter(|plan| !is_over(plan))
+}
+
+fn adoption(pass: &Pass<'_>, plan: &adoption::Plan) -> Finding {
+    let (truth, reason) = match plan.status.step {
+        AdoptionStep::Complete if plan.needs_help => (Truth::False, "OldObjectsReturned"),
+        AdoptionStep::Complete => (Truth::True, "Complete"),
+        step => (Truth::False, step.as_str()),
+    };
+    let mut message = plan.status.message.clone();
+    if let Some(port) = pass.front.missing_port(pass.spec) {
+        let note = format!(
+            ". Port {port} is not added to the Service: its only port has no name, and giving it one \
+             would refuse connections for a moment. Give it one at a quiet time, or set service.port"
+        );
+        message.push_str(&note);
+    }
+    Finding::new(ConditionType::AdoptionComplete, truth, reason, message)
 }
 
 /// The first thing that is wrong, as a sentence.

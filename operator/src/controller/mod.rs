@@ -1,5 +1,6 @@
 //! One pass: fetch → validate → observe → plan → build → apply → report, a file for each step.
 
+mod adopt;
 mod apply;
 mod children;
 mod exposure;
@@ -119,7 +120,8 @@ pub enum Error {
     },
     /// A child's name is taken.
     #[error(
-        "{kind} {name} exists and does not belong to this PostService: remove it, or rename the PostService"
+        "{kind} {name} exists and does not belong to this PostService: {}remove it, or rename the PostService",
+        take_over(kind)
     )]
     ObjectConflict {
         /// Kind of the object.
@@ -136,6 +138,18 @@ pub enum Error {
     /// A watch ended for good.
     #[error("the cache of children ended")]
     CacheEnded(#[from] reflector::store::WriterDropped),
+}
+
+/// How an object of that kind could be taken over instead.
+fn take_over(kind: &str) -> &'static str {
+    match kind {
+        "Deployment" => "name it in spec.adopt.deployment to take it over, ",
+        "Service" => "name it in spec.adopt.service to take it over, ",
+        "HorizontalPodAutoscaler" => {
+            "name it in spec.adopt.horizontalPodAutoscaler to take it over, "
+        }
+        _ => "",
+    }
 }
 
 impl Error {
@@ -218,7 +232,7 @@ fn stored(object: ObjectRef<PostService>) -> ObjectRef<Stored> {
 async fn reconcile(object: Arc<Stored>, ctx: Arc<Context>) -> Result<Action, Error> {
     let started = Instant::now();
     let result = match &*object {
-        Stored::Decoded(service) => limited_pass(service, &ctx).await,
+        Stored::Decoded(service) => Box::pin(limited_pass(service, &ctx)).await,
         Stored::Undecodable(object) => undecodable(object, &ctx).await,
     };
     let outcome = if result.is_ok() { "success" } else { "error" };
@@ -228,7 +242,7 @@ async fn reconcile(object: Arc<Stored>, ctx: Arc<Context>) -> Result<Action, Err
 }
 
 async fn limited_pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
-    let result = tokio::time::timeout(PASS_LIMIT, pass(service, ctx))
+    let result = tokio::time::timeout(PASS_LIMIT, Box::pin(pass(service, ctx)))
         .await
         .unwrap_or(Err(Error::Slow));
     match result {
@@ -274,7 +288,7 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         ctx.publisher.write(&subject, next).await?;
         return Ok(Action::await_change());
     }
-    let spec = match validate::spec(service) {
+    let mut spec = match validate::spec(service) {
         Ok(spec) => spec,
         Err(fault) => {
             stall(&subject, "InvalidSpec", &fault.to_string(), ctx).await?;
@@ -282,7 +296,8 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         }
     };
     ctx.children.ready().await?;
-    let inputs = fetch::inputs(service, ctx).await?;
+    adopt::name_workload(&mut spec, ctx);
+    let mut inputs = fetch::inputs(service, &spec.id.workload, ctx).await?;
     let credentials = secrets::parse(&spec.spec, &spec.id.namespace, &inputs.secrets);
     let building = credentials.as_ref().ok().map(for_builders);
 
@@ -299,14 +314,30 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         return Ok(Action::requeue(POLL_IN_TROUBLE));
     }
     let mut plan = rollout::next(&spec, &status, &observed);
+    let up_to_date = plan.step == Step::Idle;
+    let sight = adopt::look(&spec, &inputs, up_to_date, building.as_ref(), ctx).await?;
+    let (adoption, front) = adopt::plan(&mut spec, &status, &sight, now);
+    let balancer = sight.balancer.as_deref();
+    inputs.load_balancer = fetch::load_balancer(service, balancer, ctx).await;
     let scaling = rollout::replicas::scaling(
         Authority::of(&spec.spec),
         &inputs.scale,
         status.replicas,
         plan.starts_pods(),
     );
-    let objects = build::objects(&spec, &plan, scaling, building.as_ref(), &ctx.settings);
+    let objects = build::objects(
+        &spec,
+        &plan,
+        scaling,
+        building.as_ref(),
+        &ctx.settings,
+        &front,
+    );
     let applied = apply::objects(&spec.id, objects, ctx).await?;
+    if let Some(adoption) = &adoption {
+        let finish = plan.wanted.as_ref().zip(building.as_ref());
+        adopt::carry_out(&spec, adoption, &sight, finish, ctx).await?;
+    }
     if applied.deployment && plan.step == Step::Idle {
         plan.step = Step::RollingOut;
     }
@@ -319,17 +350,21 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         job,
         previous: &status,
         now,
+        adoption: adoption.as_ref(),
+        front: &front,
     };
     let next = report::status(&pass);
     ctx.publisher.write(&subject, next).await?;
+    let sooner = adoption.and_then(|adoption| adoption.look_again);
+    let at_latest = |poll: Duration| sooner.map_or(poll, |sooner| sooner.min(poll));
     Ok(match plan.step {
-        Step::Idle => Action::requeue(POLL),
+        Step::Idle => Action::requeue(at_latest(POLL)),
         // Once more, when a load balancer's controller that does not answer is taken for absent.
         Step::Stopped if inputs.load_balancer.address.is_none() => {
-            Action::requeue(load_balancer::PATIENCE)
+            Action::requeue(at_latest(load_balancer::PATIENCE))
         }
-        Step::Stopped => Action::await_change(),
-        _ => Action::requeue(POLL_IN_TROUBLE),
+        Step::Stopped => sooner.map_or_else(Action::await_change, Action::requeue),
+        _ => Action::requeue(at_latest(POLL_IN_TROUBLE)),
     })
 }
 

@@ -25,6 +25,13 @@ const HARMLESS: &[&str] = &[
     "Suspended",
     "Stopped",
     "Held",
+    "Preparing",
+    "Switching",
+    "Draining",
+    "Retiring",
+    "Finishing",
+    "Baking",
+    "Removing",
 ];
 /// Longest note of an Event (Kubernetes API reference, `Event.note`: 1 kB).
 const NOTE_BYTES: usize = 1024;

@@ -88,11 +88,11 @@ async fn write(id: &Identity, number: Write, ctx: &Context) -> Result<(), Error>
         .map(|before| json!({BEFORE_STOP: before.to_string()}));
     let body = json!({
         "apiVersion": Deployment::api_version(&()), "kind": Deployment::kind(&()),
-        "metadata": {"name": id.name, "annotations": annotations},
+        "metadata": {"name": id.workload, "annotations": annotations},
         "spec": {"replicas": number.replicas},
     });
     let deployments = Api::<Deployment>::namespaced(ctx.client.clone(), &id.namespace);
-    match patch(&deployments, &id.name, &body, number.force).await {
+    match patch(&deployments, &id.workload, &body, number.force).await {
         Err(Error::Write {
             source: kube::Error::Api(status),
             ..

@@ -7,11 +7,12 @@ use super::fetch::Inputs;
 use super::findings;
 use super::secrets::{Credentials, SecretFault};
 use super::validate::Validated;
+use crate::adoption;
 use crate::api::conditions::{ConditionType, Finding, Truth};
 use crate::api::v1alpha1::{
     DatabaseStatus, Endpoint, ImageRef, MigrationState, MigrationStatus, PostServiceStatus,
 };
-use crate::build;
+use crate::build::{self, Front};
 use crate::rollout::{JobState, Migration, Observed, Plan, Step};
 
 /// Everything a pass found out, for [`status`].
@@ -32,6 +33,10 @@ pub struct Pass<'a> {
     pub previous: &'a PostServiceStatus,
     /// Time of the pass.
     pub now: Timestamp,
+    /// Where the taking over of older objects stands.
+    pub adoption: Option<&'a adoption::Plan>,
+    /// Which Services there are.
+    pub front: &'a Front,
 }
 
 /// The status after a pass that went through. Pure.
@@ -57,6 +62,7 @@ pub fn status(pass: &Pass<'_>) -> PostServiceStatus {
         phase: Some(pass.plan.step.as_str().to_owned()),
         image,
         migration: migration(pass).or_else(|| previous.migration.clone()),
+        adoption: pass.adoption.map(|adoption| adoption.status.clone()),
         database: database(pass).or_else(|| previous.database.clone()),
         replicas: Some(pods.and_then(|pods| pods.replicas).unwrap_or(0)),
         ready_replicas: Some(pods.and_then(|pods| pods.ready_replicas).unwrap_or(0)),
@@ -134,6 +140,7 @@ fn with_others(
 fn endpoints(pass: &Pass<'_>) -> Vec<Endpoint> {
     let id = &pass.spec.id;
     let port = build::service::port(pass.spec);
+    let (service, cluster_port) = pass.front.cluster(pass.spec);
     let tls = &pass.spec.spec.service.load_balancer.tls;
     let scheme = if tls.certificate_arn.is_some() {
         "https"
@@ -142,7 +149,7 @@ fn endpoints(pass: &Pass<'_>) -> Vec<Endpoint> {
     };
     let cluster = Endpoint {
         scope: "cluster".into(),
-        url: format!("http://{}.{}.svc:{port}", id.name, id.namespace),
+        url: format!("http://{service}.{}.svc:{cluster_port}", id.namespace),
     };
     let outside = pass
         .inputs

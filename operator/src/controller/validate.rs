@@ -11,7 +11,7 @@ use kube::{Resource as _, ResourceExt as _};
 use super::exposure;
 use super::secrets::AuthKeys;
 use crate::api::RETRY_ANNOTATION;
-use crate::api::v1alpha1::{PostService, PostServiceSpec, Scheme, TlsMode};
+use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, TlsMode};
 use crate::build::{self, environment};
 use crate::registry::Digest;
 
@@ -35,6 +35,10 @@ pub struct Identity {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
+    /// Name of its Deployment and autoscaler: its own, unless an object of older manifests that is
+    /// being taken over has it (`controller::adopt`). A Deployment's selector cannot be changed, so
+    /// that the old one cannot become the new one.
+    pub workload: String,
     /// Its uid.
     pub uid: String,
     /// Generation of the spec.
@@ -67,6 +71,8 @@ pub struct Validated {
     pub drain_delay: Duration,
     /// `terminationGracePeriodSeconds` of the pods.
     pub grace_period: Duration,
+    /// How long the first new pod runs alone, and how long adopted objects are a way back.
+    pub bake: Duration,
     /// Time without progress after which a rollout has failed.
     pub progress_deadline: Duration,
     /// Time after which the migration Job has failed.
@@ -84,6 +90,7 @@ pub struct Validated {
 pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
     let raw = &service.spec;
     refuse_unsupported(raw)?;
+    check_adoption(&raw.adopt)?;
     check_cross_field_rules(raw)?;
     exposure::check(&raw.service.load_balancer)?;
     let deregistration = Duration::from_secs(
@@ -98,6 +105,7 @@ pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
             .max(Duration::from_secs(10)),
         drain_delay,
         grace_period: drain_delay + SHUTDOWN_TIME,
+        bake: duration("rollout.bake.duration", &raw.rollout.bake.duration)?,
         progress_deadline: duration("rollout.progressDeadline", &raw.rollout.progress_deadline)?,
         migration_timeout: duration(
             "database.migrations.timeout",
@@ -116,6 +124,7 @@ fn identity(service: &PostService) -> Result<Identity, Invalid> {
     };
     Ok(Identity {
         name: service.name_any(),
+        workload: service.name_any(),
         namespace: service.namespace().ok_or_else(missing)?,
         uid: service.uid().ok_or_else(missing)?,
         generation: service.metadata.generation,
@@ -144,7 +153,6 @@ fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
 /// Fields of the schema that this version of the operator has no effect for: refusing them is
 /// better than pretending.
 fn refuse_unsupported(raw: &PostServiceSpec) -> Result<(), Invalid> {
-    let adopt = &raw.adopt;
     let refusals = [
         (
             raw.database.connection.is_some(),
@@ -166,13 +174,6 @@ fn refuse_unsupported(raw: &PostServiceSpec) -> Result<(), Invalid> {
             "database.tls.caSecretRef",
             "remove it",
         ),
-        (
-            adopt.deployment.is_some()
-                || adopt.service.is_some()
-                || adopt.horizontal_pod_autoscaler.is_some(),
-            "adopt",
-            "remove the old objects first, or choose another name",
-        ),
     ];
     refusals
         .into_iter()
@@ -184,6 +185,28 @@ fn not_yet(field: &'static str, mend: &str) -> Invalid {
     Invalid {
         field,
         fault: format!("not supported by this version of the operator: {mend}"),
+    }
+}
+
+fn check_adoption(adopt: &Adopt) -> Result<(), Invalid> {
+    let invalid = |field, fault: &str| {
+        let fault = fault.to_owned();
+        Err(Invalid { field, fault })
+    };
+    match (
+        &adopt.service,
+        &adopt.deployment,
+        &adopt.horizontal_pod_autoscaler,
+    ) {
+        (None, Some(_), _) => invalid(
+            "adopt.service",
+            "is required with adopt.deployment: it moves before the old pods end",
+        ),
+        (_, None, Some(_)) => invalid(
+            "adopt.deployment",
+            "is required with adopt.horizontalPodAutoscaler",
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -430,7 +453,11 @@ mod tests {
                 json!({"service": {"loadBalancer": {"scheme": "internet-facing"}}}),
                 "service.loadBalancer.scheme",
             ),
-            (json!({"adopt": {"service": "old"}}), "adopt"),
+            (json!({"adopt": {"deployment": "old"}}), "adopt.service"),
+            (
+                json!({"adopt": {"service": "old", "horizontalPodAutoscaler": "old"}}),
+                "adopt.deployment",
+            ),
             (
                 json!({"resources": {"requests": {"cpu": "1"}}}),
                 "resources.requests",

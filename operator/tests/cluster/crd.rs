@@ -98,6 +98,14 @@ async fn the_schema_refuses_what_cannot_work_and_says_why() {
             json!({"image": {"tag": "1"}, "database": {"bootstrap": {"adminSecretRef": {"name": "a"}}}}),
             "connection and bootstrap belong together",
         ),
+        (
+            json!({"image": {"tag": "1"}, "adopt": {"deployment": "old"}}),
+            "adopt.service is required with adopt.deployment",
+        ),
+        (
+            json!({"image": {"tag": "1"}, "adopt": {"service": "old", "horizontalPodAutoscaler": "old"}}),
+            "adopt.deployment is required with",
+        ),
     ];
     for (patch, message) in refusals {
         let body = object(patch.clone());

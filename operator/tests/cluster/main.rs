@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adopt;
 mod children;
 mod crd;
 mod foreign_kinds;

@@ -527,6 +527,7 @@ async fn a_name_taken_by_somebody_else_is_a_conflict_and_left_alone() {
     world.create_service("1", json!({})).await;
     let message = world.condition("Stalled", "True", "ObjectConflict").await;
     assert!(message.contains("Service post-service"), "{message}");
+    assert!(message.contains("spec.adopt.service"), "{message}");
     let after = services.get("post-service").await.unwrap();
     assert_eq!(before.resource_version(), after.resource_version());
     world.close().await;

@@ -22,8 +22,8 @@ pub use load_balancer::{
 };
 pub use rollout::{Bake, Rollout, TemplateUpdates};
 pub use status::{
-    DatabaseStatus, Endpoint, HistoryEntry, ImageRef, ImageStatus, MigrationState, MigrationStatus,
-    PostServiceStatus, QuarantineEntry, RolloutStatus,
+    AdoptionStatus, AdoptionStep, DatabaseStatus, Endpoint, HistoryEntry, ImageRef, ImageStatus,
+    MigrationState, MigrationStatus, PostServiceStatus, QuarantineEntry, RolloutStatus,
 };
 pub use workload::{
     Adopt, Autoscaling, EnvVar, Monitoring, NetworkPolicy, Pod, PodDisruptionBudget, Resources,

@@ -2,6 +2,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Adopt;
+
 /// What the operator saw and did.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -31,6 +33,9 @@ pub struct PostServiceStatus {
     /// The database in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseStatus>,
+    /// Taking over what `spec.adopt` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<AdoptionStatus>,
     /// Pods that exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
@@ -187,6 +192,66 @@ pub struct DatabaseStatus {
     /// When the password was last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<Time>,
+}
+
+/// Taking over the objects of older manifests.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AdoptionStatus {
+    /// Step of the state machine.
+    pub step: AdoptionStep,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// What happens, or what to do.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// What `spec.adopt` named: other names are another adoption.
+    pub objects: Adopt,
+}
+
+/// Step of an adoption; `operator/src/adoption` holds the table of transitions.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AdoptionStep {
+    /// Something that is named cannot be taken over.
+    Blocked,
+    /// The old pods serve; new ones are brought about beside them.
+    #[default]
+    Preparing,
+    /// The old Service is moved to the new pods.
+    Switching,
+    /// Open connections to the old pods come to rest.
+    Draining,
+    /// The old Deployment is scaled to zero.
+    Retiring,
+    /// `post-service migrate --finish` runs.
+    Finishing,
+    /// `post-service migrate --finish` failed.
+    FinishFailed,
+    /// The old objects are kept as a way back.
+    Baking,
+    /// The old objects are deleted.
+    Removing,
+    /// Nothing is left to do.
+    Complete,
+}
+
+impl AdoptionStep {
+    /// The word in `.status.adoption.step`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "Blocked",
+            Self::Preparing => "Preparing",
+            Self::Switching => "Switching",
+            Self::Draining => "Draining",
+            Self::Retiring => "Retiring",
+            Self::Finishing => "Finishing",
+            Self::FinishFailed => "FinishFailed",
+            Self::Baking => "Baking",
+            Self::Removing => "Removing",
+            Self::Complete => "Complete",
+        }
+    }
 }
 
 /// An address of the API.

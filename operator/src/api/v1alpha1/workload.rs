@@ -44,6 +44,16 @@ impl Default for Autoscaling {
 /// Objects of older, hand-written manifests to take over, by name.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule(
+        "!has(self.deployment) || has(self.service)",
+        "adopt.service is required with adopt.deployment: it moves before the old pods end"
+    ),
+    rule(
+        "!has(self.horizontalPodAutoscaler) || has(self.deployment)",
+        "adopt.deployment is required with adopt.horizontalPodAutoscaler"
+    )
+]))]
 pub struct Adopt {
     /// The old Deployment.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,29 +1,10 @@
 //! A board as the Flask service left it: its schema to the letter, and everything that went wrong
 //! with its rows over the years.
 
+use super::flask::SCHEMA;
 use crate::kit::database::Database;
 use sqlx::{Connection, Executor, MySqlConnection, Row, mysql::MySqlRow};
 use std::{fmt::Write as _, io::Write as _};
-
-/// What SQLAlchemy's `create_all` made.
-const SCHEMA: [&str; 3] = [
-    "CREATE TABLE categories (
-        id VARCHAR(32) NOT NULL, name VARCHAR(50) NOT NULL, created_at DATETIME,
-        PRIMARY KEY (id), UNIQUE (name))",
-    "CREATE TABLE posts (
-        id VARCHAR(32) NOT NULL, `No` INTEGER NOT NULL, username VARCHAR(100) NOT NULL,
-        user_id VARCHAR(36), category VARCHAR(50) NOT NULL, category_id VARCHAR(32),
-        title VARCHAR(200) NOT NULL, content TEXT NOT NULL,
-        view_count INTEGER, like_count INTEGER, comment_count INTEGER,
-        status ENUM('visible','hidden','deleted'), media_files JSON, media_count INTEGER,
-        created_at DATETIME, updated_at DATETIME,
-        PRIMARY KEY (id), UNIQUE (`No`), FOREIGN KEY(category_id) REFERENCES categories (id))",
-    "CREATE TABLE likes (
-        id VARCHAR(32) NOT NULL, post_id VARCHAR(32) NOT NULL, user_id VARCHAR(36) NOT NULL,
-        created_at DATETIME, PRIMARY KEY (id),
-        CONSTRAINT unique_post_like UNIQUE (post_id, user_id),
-        FOREIGN KEY(post_id) REFERENCES posts (id))",
-];
 
 /// Categories that have a row; posts name more of them.
 const KNOWN: [&str; 3] = ["자유", "질문", "공지"];

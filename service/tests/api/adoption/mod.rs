@@ -1,6 +1,7 @@
 //! Taking over the Flask service's database: beside it, and after it.
 
 mod board;
+mod flask;
 mod old_service;
 mod proxy;
 

@@ -1,7 +1,7 @@
-//! The Flask service's own statements, as SQLAlchemy sends them: text, each request in a
-//! transaction.
+//! Clients of the Flask service, by the statements that it sends.
 
 use super::board::{post_id, user_id};
+use super::flask;
 use sqlx::{Connection, Executor, MySqlConnection, Row};
 use std::{
     sync::{
@@ -11,14 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{sync::Mutex, task::JoinSet};
-
-const COLUMNS: &str = "posts.id AS posts_id, posts.`No` AS `posts_No`, posts.username AS \
-    posts_username, posts.user_id AS posts_user_id, posts.category AS posts_category, \
-    posts.category_id AS posts_category_id, posts.title AS posts_title, posts.content AS \
-    posts_content, posts.view_count AS posts_view_count, posts.like_count AS posts_like_count, \
-    posts.comment_count AS posts_comment_count, posts.status AS posts_status, posts.media_files AS \
-    posts_media_files, posts.media_count AS posts_media_count, posts.created_at AS \
-    posts_created_at, posts.updated_at AS posts_updated_at";
 
 /// What a client did.
 #[derive(Debug, Default)]
@@ -106,25 +98,14 @@ impl Client {
 
     async fn list(&mut self) -> sqlx::Result<()> {
         self.run("BEGIN").await?;
-        self.run(
-            "SELECT count(*) AS count_1 FROM (SELECT posts.id AS posts_id FROM posts \
-             WHERE posts.status = 'visible') AS anon_1",
-        )
-        .await?;
-        self.run(&format!(
-            "SELECT {COLUMNS} FROM posts WHERE posts.status = 'visible' \
-             ORDER BY posts.created_at DESC LIMIT 0, 10"
-        ))
-        .await?;
+        self.run(flask::COUNT).await?;
+        self.run(&flask::latest()).await?;
         self.run("COMMIT").await
     }
 
     async fn view(&mut self, post: &str) -> sqlx::Result<()> {
         self.run("BEGIN").await?;
-        self.run(&format!(
-            "SELECT {COLUMNS} FROM posts WHERE posts.id = '{post}' LIMIT 1"
-        ))
-        .await?;
+        self.run(&flask::one(post)).await?;
         self.run(&format!(
             "UPDATE posts SET view_count=IFNULL(view_count, 0) + 1 WHERE posts.id = '{post}'"
         ))
@@ -134,19 +115,12 @@ impl Client {
 
     async fn create(&mut self, round: usize) -> sqlx::Result<()> {
         self.run("BEGIN").await?;
-        let rows = self
-            .fetch("SELECT max(posts.`No`) AS max_1 FROM posts")
-            .await?;
+        let rows = self.fetch(flask::HIGHEST).await?;
         let highest: i32 = rows[0].get(0);
-        let (id, number) = (uuid::Uuid::new_v4().simple(), highest + 1);
-        self.run(&format!(
-            "INSERT INTO posts (id, `No`, username, user_id, category, category_id, title, content, \
-             view_count, like_count, comment_count, status, media_files, media_count, created_at, \
-             updated_at) VALUES ('{id}', {number}, '옛 사용자', '{}', '자유', NULL, '옛 글 {round}', \
-             '내용', 0, 0, 0, 'visible', 'null', 0, '2025-06-01 10:00:00', '2025-06-01 10:00:00')",
-            user_id(self.name)
-        ))
-        .await?;
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let (user, title) = (user_id(self.name), format!("옛 글 {round}"));
+        self.run(&flask::insert(&id, highest + 1, &user, &title))
+            .await?;
         self.run("COMMIT").await?;
         self.deeds.inserted += 1;
         Ok(())
@@ -155,34 +129,18 @@ impl Client {
     async fn toggle_like(&mut self, post: &str) -> sqlx::Result<()> {
         let user = user_id(1_000 + self.name);
         self.run("BEGIN").await?;
-        self.run(&format!(
-            "SELECT {COLUMNS} FROM posts WHERE posts.id = '{post}' LIMIT 1"
-        ))
-        .await?;
-        let likes = self
-            .fetch(&format!(
-                "SELECT likes.id AS likes_id FROM likes WHERE likes.post_id = '{post}' \
-                 AND likes.user_id = '{user}' LIMIT 1"
-            ))
-            .await?;
-        let by = if let Some(like) = likes.first() {
+        self.run(&flask::one(post)).await?;
+        let likes = self.fetch(&flask::find_like(post, &user)).await?;
+        let change = if let Some(like) = likes.first() {
             let id: String = like.get(0);
-            self.run(&format!("DELETE FROM likes WHERE likes.id = '{id}'"))
-                .await?;
+            self.run(&flask::delete_like(&id)).await?;
             "- 1"
         } else {
-            self.run(&format!(
-                "INSERT INTO likes (id, post_id, user_id, created_at) \
-                 VALUES ('{}', '{post}', '{user}', '2025-06-01 10:00:00')",
-                uuid::Uuid::new_v4().simple()
-            ))
-            .await?;
+            let id = uuid::Uuid::new_v4().simple().to_string();
+            self.run(&flask::insert_like(&id, post, &user)).await?;
             "+ 1"
         };
-        self.run(&format!(
-            "UPDATE posts SET like_count=IFNULL(like_count, 0) {by} WHERE posts.id = '{post}'"
-        ))
-        .await?;
+        self.run(&flask::count_like(post, change)).await?;
         self.run("COMMIT").await
     }
 
