@@ -5,6 +5,7 @@ mod autoscaler;
 mod deployment;
 mod disruption_budget;
 pub mod environment;
+mod front;
 pub mod migration_job;
 mod network_policy;
 pub mod service;
@@ -30,7 +31,7 @@ use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 use crate::rollout::replicas::{Autoscaler, Scaling};
 use crate::rollout::{MigrationJob, Plan, Step, Workload};
 
-pub use adopted_service::Front;
+pub use front::Front;
 pub use migration_job::name as migration_job_name;
 
 /// Value of [`MANAGED_BY`] and name of the main field manager.
