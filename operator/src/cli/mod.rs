@@ -1,6 +1,7 @@
 //! Arguments of the binary; one file per subcommand.
 
 mod crds;
+mod election;
 mod run;
 
 use clap::{Parser, Subcommand};
