@@ -60,11 +60,13 @@ where
     }
 }
 
-/// The name that kube gives its requests; Kubernetes' verb but for `replace`, which is an update.
+/// Kubernetes' verb of a request, from the name that kube gives it.
 fn verb(request: &Request<Body>) -> &'static str {
-    request
-        .extensions()
-        .get::<&'static str>()
-        .copied()
-        .unwrap_or("other")
+    let name = request.extensions().get::<&'static str>().copied();
+    match name.unwrap_or("other") {
+        "delete_collection" => "deletecollection",
+        name if name.starts_with("replace") => "update",
+        // Of a part, such as patch_status.
+        name => name.split('_').next().unwrap_or(name),
+    }
 }

@@ -234,7 +234,7 @@ async fn metrics_tell_the_leader_and_forget_what_is_gone() {
         "post_operator_leader 1",
         "post_operator_reconciles_total{result=\"success\"}",
         "post_operator_reconcile_duration_seconds_bucket",
-        "post_operator_api_request_duration_seconds_count{verb=\"patch_subresource\",code=\"200\"}",
+        "post_operator_api_request_duration_seconds_count{verb=\"patch\",code=\"200\"}",
     ] {
         assert!(leader.contains(expected), "{expected} is not in\n{leader}");
     }
