@@ -165,10 +165,10 @@ impl Candidacy {
 
     /// Waits for the lease and keeps it; returns why that came to an end.
     async fn stand(&mut self) -> LeaseError {
-        if let Some(lease) = &mut self.lease {
-            if let Err(error) = lease.acquire().await {
-                return error;
-            }
+        if let Some(lease) = &mut self.lease
+            && let Err(error) = lease.acquire().await
+        {
+            return error;
         }
         tracing::info!("leading");
         self.health.set_leading(true);

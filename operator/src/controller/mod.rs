@@ -235,7 +235,7 @@ pub async fn run_as(
         {
             role.health.set_ready();
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = controller => {}

@@ -45,7 +45,7 @@ impl Health {
     /// This process begins or ends to lead.
     pub fn set_leading(&self, leading: bool) {
         self.0.leading.store(leading, Ordering::Relaxed);
-        metrics::gauge!(LEADER).set(if leading { 1 } else { 0 });
+        metrics::gauge!(LEADER).set(i32::from(leading));
     }
 
     /// Where conditions are read from, at each scrape: what is gone from there is gone from the
