@@ -25,8 +25,8 @@ pub(super) struct Election {
     #[arg(long, env = "LEASE_DURATION", default_value = "15s", value_parser = parse_duration)]
     lease_duration: Duration,
     /// Act at once, without election. Only for a single replica.
-    #[arg(long, env = "NO_LEADER_ELECTION")]
-    no_leader_election: bool,
+    #[arg(long = "no-leader-election", env = "NO_LEADER_ELECTION")]
+    alone: bool,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -41,7 +41,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 impl Election {
     /// What to compete for; `None` where there is no election, which is logged.
     pub(super) fn settings(self) -> Option<Settings> {
-        if self.no_leader_election {
+        if self.alone {
             tracing::info!("no leader election: --no-leader-election");
             return None;
         }

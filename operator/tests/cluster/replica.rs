@@ -214,6 +214,11 @@ impl Replica {
         }
     }
 
+    /// Where it answers probes and scrapes.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// An answer with its head; empty while nobody listens.
     pub async fn get(&self, path: &str) -> String {
         let Ok(mut connection) = TcpStream::connect(self.address).await else {
