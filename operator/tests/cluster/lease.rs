@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use post_operator::api::v1alpha1::PostService;
 use serde_json::json;
 
-use crate::replica::{LEASE, Replica, holder};
+use crate::peer::{LEASE, Replica, holder};
 use crate::world::{Environment, PATIENCE, World};
 
 macro_rules! world {
@@ -108,7 +108,7 @@ async fn a_leader_paused_past_its_lease_writes_nothing_on_waking() {
         "{log}"
     );
     let mut writes = a.asked_since(waking);
-    writes.retain(crate::replica::Asked::is_write);
+    writes.retain(crate::peer::Asked::is_write);
     assert!(writes.is_empty(), "{writes:#?}");
     let service = services.get("first").await.unwrap();
     assert_eq!(service.status.unwrap().observed_generation, Some(1));
