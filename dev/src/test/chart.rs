@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::command::Command;
 use crate::paths::{self, Paths};
+use crate::programs::cache::{self, Key};
 use crate::programs::go::{self, KUBERNETES};
 use crate::programs::python;
 use crate::progress::Progress;
@@ -71,17 +72,45 @@ pub(super) async fn lint(paths: &Paths, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// The folder of schemas that refer to each other by file.
 async fn schemas(paths: &Paths, progress: &Progress) -> Result<PathBuf> {
-    let requirement = format!("kubernetes-validate=={SCHEMAS}");
-    let why = "preparing the schemas of Kubernetes' kinds";
-    let install = async |_step| {
-        python::environment(paths, "kubernetes-schemas", SCHEMAS, &[&requirement]).await
+    let key = Key {
+        name: "kubernetes-schemas",
+        version: SCHEMAS,
+        inputs: &[VERSION],
     };
-    let venv = progress.step("schemas", why, install).await?;
-    let packages = site_packages(&venv)?;
-    Ok(packages
-        .join("kubernetes_validate/kubernetes-json-schema")
-        .join(VERSION))
+    if let Some(folder) = cache::present(paths, key) {
+        return Ok(folder);
+    }
+    let why = "preparing the schemas of Kubernetes' kinds (first time only)";
+    let prepare = async |_step| {
+        let requirement = format!("kubernetes-validate=={SCHEMAS}");
+        let name = "kubernetes-validate";
+        let venv = python::environment(paths, name, SCHEMAS, &[&requirement]).await?;
+        let all = site_packages(&venv)?.join("kubernetes_validate/kubernetes-json-schema");
+        cache::obtain(paths, key, async |new, _| {
+            copy_with_relative_references(&all.join(VERSION), new)
+        })
+        .await
+    };
+    progress.step("schemas", why, prepare).await
+}
+
+/// The package's files name the one with all definitions by a path that only its own reader knows.
+fn copy_with_relative_references(from: &Path, to: &Path) -> Result<()> {
+    let failed = || format!("cannot copy the schemas of {}", from.display());
+    for entry in std::fs::read_dir(from).with_context(failed)? {
+        let path = entry.with_context(failed)?.path();
+        let (Some(name), Some("json")) =
+            (path.file_name(), path.extension().and_then(|e| e.to_str()))
+        else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).with_context(failed)?;
+        let text = text.replace("\"/api/_definitions.json", "\"_definitions.json");
+        std::fs::write(to.join(name), text).with_context(failed)?;
+    }
+    Ok(())
 }
 
 /// Its name holds the version of Python.
