@@ -107,6 +107,10 @@ fn copy_with_relative_references(from: &Path, to: &Path) -> Result<()> {
             continue;
         };
         let text = std::fs::read_to_string(&path).with_context(failed)?;
+        let mut schema: serde_json::Value = serde_json::from_str(&text).with_context(failed)?;
+        // An address on the Internet, against which the references would be resolved.
+        schema.as_object_mut().map(|schema| schema.remove("$id"));
+        let text = schema.to_string();
         let text = text.replace("\"/api/_definitions.json", "\"_definitions.json");
         std::fs::write(to.join(name), text).with_context(failed)?;
     }
