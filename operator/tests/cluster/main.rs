@@ -8,8 +8,8 @@
 mod children;
 mod crd;
 mod foreign_kinds;
-mod load_balancer;
 mod lease;
+mod load_balancer;
 mod peer;
 mod reconcile;
 mod replicas;
