@@ -214,6 +214,7 @@ pub async fn run_as(
     standby::show_conditions(&role.health, reader.clone());
     let gate = Gate::new(role.leading, is_filled.clone());
     let changes = gate.hold_references(changes.map(stored).boxed());
+    let discoveries = gate.hold_references(discoveries.boxed());
     let objects = gate.hold_objects(objects.boxed(), reader.clone());
     let controller = Controller::for_stream(objects, reader)
         .with_config(Config::default().concurrency(CONCURRENCY))
@@ -256,6 +257,10 @@ fn stored(object: ObjectRef<PostService>) -> ObjectRef<Stored> {
 }
 
 async fn reconcile(object: Arc<Stored>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if ctx.fence.check().is_err() {
+        // Every object has a pass when this process begins to lead.
+        return Ok(Action::await_change());
+    }
     let started = Instant::now();
     let result = match &*object {
         Stored::Decoded(service) => limited_pass(service, &ctx).await,

@@ -242,6 +242,13 @@ async fn metrics_tell_the_leader_and_forget_what_is_gone() {
     let standby = b.get("/metrics").await;
     assert!(standby.contains("post_operator_leader 0"), "{standby}");
     assert!(!standby.contains(&series), "{standby}");
+    for result in ["success", "error"] {
+        let none = format!("post_operator_reconciles_total{{result=\"{result}\"}} 0");
+        assert!(
+            standby.contains(&none),
+            "a standby makes no pass:\n{standby}"
+        );
+    }
     world.delete::<PostService>("first").await;
     let begun = Instant::now();
     while a.get("/metrics").await.contains(&series) {
