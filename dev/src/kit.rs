@@ -10,6 +10,7 @@ use crate::install::{self, ready::Condition};
 use crate::network::HOST;
 use crate::paths::Paths;
 use crate::programs::go;
+use crate::progress::Progress;
 use crate::state::Secrets;
 use crate::status::Status;
 use crate::{aws::cognito, cluster, mysql, up};
@@ -82,6 +83,16 @@ impl Kit {
         let kubectl = Command::new(go::kubectl(&self.paths)?).args(args);
         kubectl
             .env("KUBECONFIG", self.paths.kubeconfig())
+            .run()
+            .await
+    }
+
+    /// Runs Helm; returns its standard output.
+    pub async fn helm(&self, args: &[&str]) -> Result<String> {
+        let helm = go::helm(&self.paths, &Progress::new()).await?;
+        let helm = Command::new(helm).args(args);
+        helm.arg("--kubeconfig")
+            .arg(self.paths.kubeconfig())
             .run()
             .await
     }

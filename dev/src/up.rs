@@ -139,6 +139,7 @@ async fn start_cluster(paths: &Paths, progress: &Progress, local: &Local) -> Res
             processes,
             pki: &pki,
             etcd_data: paths.data.join("etcd"),
+            audit_log: Some(control_plane::audit_log(&paths.data)),
             etcd_ports: ETCD_PORTS,
             address: HOST,
             port: API_PORT,

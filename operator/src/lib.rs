@@ -9,6 +9,7 @@ pub mod cli;
 pub mod controller;
 pub mod database;
 pub mod foreign;
+pub mod lease;
 pub mod registry;
 pub mod rollout;
 pub mod telemetry;

@@ -19,50 +19,22 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
-{{- /* What the operator may do where it watches: the verbs it uses, nothing else. */ -}}
-{{- define "post-operator.rules" -}}
-- apiGroups: [platform.hhottdogg.shop]
-  resources: [postservices]
-  verbs: [list, watch]
-- apiGroups: [platform.hhottdogg.shop]
-  resources: [postservices/status]
-  verbs: [patch]
-- apiGroups: [""]
-  # Only the Secrets that a PostService names, by name.
-  resources: [secrets]
-  verbs: [get]
-- apiGroups: [""]
-  resources: [pods]
-  verbs: [list]
-- apiGroups: [""]
-  resources: [serviceaccounts, services]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
-  # What the load balancer's controller says while there is no load balancer yet.
-  resources: [events]
-  verbs: [list]
-- apiGroups: [apps]
-  resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [policy]
-  resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [networking.k8s.io]
-  resources: [networkpolicies]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [monitoring.coreos.com]
-  resources: [servicemonitors]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [elbv2.k8s.aws]
-  resources: [targetgroupbindings]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [batch]
-  resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
+{{- /* The `restricted` Pod Security level, of every pod of this chart. */ -}}
+{{- define "post-operator.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "post-operator.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- /* Names of objects outside of any namespace, of which another release may have some too. */ -}}
+{{- define "post-operator.globalName" -}}
+{{ .Release.Name }}
+{{- if ne .Release.Namespace (printf "%s-system" .Release.Name) }}-{{ .Release.Namespace }}{{ end }}
 {{- end }}

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::kubeconfig;
 use super::pki::Pki;
 use crate::network::SERVICE_CIDR;
+use crate::paths;
 use crate::process::{Daemon, Processes};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -20,6 +21,22 @@ pub const DAEMONS: [&str; 4] = [
     "kube-scheduler",
 ];
 
+/// What the operator asked of the API server, a JSON object a line; `data` is the folder of all data.
+pub fn audit_log(data: &Path) -> PathBuf {
+    data.join("audit/operator.log")
+}
+
+/// Whatever the operator's account does, without contents. Nothing of others.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    users: [\"system:serviceaccount:post-operator-system:post-operator\"]
+  - level: None
+";
+
 /// Where a control plane listens and keeps its data.
 #[derive(Debug)]
 pub struct ControlPlane<'a> {
@@ -31,6 +48,8 @@ pub struct ControlPlane<'a> {
     pub pki: &'a Pki,
     /// etcd's data.
     pub etcd_data: PathBuf,
+    /// Where the operator's requests are logged, if they are: see [`audit_log`].
+    pub audit_log: Option<PathBuf>,
     /// etcd's ports: for clients, for (unused) peers, for its health.
     pub etcd_ports: (u16, u16, u16),
     /// The address of all ports.
@@ -50,6 +69,9 @@ impl ControlPlane<'_> {
         self.processes
             .ready("etcd", PATIENCE, async || get(&health).await)
             .await?;
+        if let Some(log) = &self.audit_log {
+            paths::write(&audit_policy(log), AUDIT_POLICY)?;
+        }
         self.processes.ensure(&self.apiserver(bare)).await?;
         let client = kubeconfig::client(&self.pki.path("admin.kubeconfig")).await?;
         self.processes
@@ -145,6 +167,14 @@ impl ControlPlane<'_> {
                 format!("--proxy-client-key-file={}", pki("front-proxy.key")),
             ]);
         }
+        if let Some(log) = &self.audit_log {
+            args.extend([
+                format!("--audit-policy-file={}", audit_policy(log).display()),
+                format!("--audit-log-path={}", log.display()),
+                "--audit-log-maxsize=100".to_owned(),
+                "--audit-log-maxbackup=1".to_owned(),
+            ]);
+        }
         self.daemon("kube-apiserver").args(args)
     }
 
@@ -174,6 +204,10 @@ impl ControlPlane<'_> {
             "--leader-elect=false".to_owned(),
         ])
     }
+}
+
+fn audit_policy(log: &Path) -> PathBuf {
+    log.with_file_name("policy.yaml")
 }
 
 async fn get(url: &str) -> Result<(), String> {

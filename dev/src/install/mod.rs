@@ -29,7 +29,8 @@ pub const OPERATOR_NAMESPACE: &str = "post-operator-system";
 pub const NAMESPACE: &str = "post-service";
 /// Name of the example.
 pub const NAME: &str = "post-service";
-const RELEASE: &str = "post-operator";
+/// Helm release of the operator.
+pub const RELEASE: &str = "post-operator";
 /// The Secrets that the example needs, with their keys.
 const SECRETS: [(&str, &[&str]); 2] = [
     ("post-db-secret", &["database-url"]),

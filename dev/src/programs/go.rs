@@ -14,6 +14,7 @@ use crate::progress::{Progress, Step};
 pub const KUBERNETES: &str = "1.34.4";
 const COREDNS: &str = "1.12.4";
 const HELM: &str = "3.19.0";
+const KUBECONFORM: &str = "0.8.0";
 const METRICS_SERVER: &str = "0.9.0";
 /// The oldest Go that builds all of them (metrics-server asks for 1.26).
 const OLDEST_GO: (u32, u32) = (1, 26);
@@ -61,6 +62,14 @@ pub async fn helm(paths: &Paths, progress: &Progress) -> Result<PathBuf> {
         "helm.sh/helm/v3/cmd/helm",
     );
     Ok(folder.await?.join("helm"))
+}
+
+/// Compares objects with the schemas of their kinds.
+pub async fn kubeconform(paths: &Paths, progress: &Progress) -> Result<PathBuf> {
+    let package = "github.com/yannh/kubeconform/cmd/kubeconform";
+    let name = "kubeconform";
+    let folder = install(paths, progress, name, name, KUBECONFORM, package);
+    Ok(folder.await?.join(name))
 }
 
 /// The source of `kubectl top` and of the autoscaler's figures.

@@ -135,6 +135,7 @@ impl<'a> Backends<'a> {
             processes: &self.processes,
             pki: &pki,
             etcd_data: self.paths.data.join("etcd"),
+            audit_log: None,
             etcd_ports: (free_port()?, free_port()?, free_port()?),
             address: LOOPBACK,
             port,

@@ -2,6 +2,8 @@
 
 mod backends;
 mod cargo;
+mod chart;
+mod rbac;
 mod report;
 mod stages;
 

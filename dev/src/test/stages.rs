@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use super::backends::Backends;
 use super::cargo::Cargo;
-use super::{Outcome, Stage};
+use super::{Outcome, Stage, chart, rbac};
+use crate::cluster;
 use crate::command::{self, Command};
 use crate::down::{self, Purge};
 use crate::kit;
@@ -60,6 +61,7 @@ async fn lint(paths: &Paths, progress: &Progress) -> Result<Outcome> {
     ])
     .run()
     .await?;
+    chart::lint(paths, progress).await?;
     let deny = cargo_deny(paths, progress).await?;
     let deny = |args: &[&str]| {
         Command::new(&deny)
@@ -209,7 +211,10 @@ async fn e2e(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> 
     if tests.is_err() {
         diagnose(paths).await;
     }
-    tests
+    let outcome = tests?;
+    let client = cluster::kubeconfig::client(&paths.kubeconfig()).await?;
+    rbac::check(paths, &client).await?;
+    Ok(outcome)
 }
 
 /// Under continuous integration no state of an earlier run may decide a result.

@@ -1,6 +1,8 @@
 //! Arguments of the binary; one file per subcommand.
 
+mod check;
 mod crds;
+mod election;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -19,6 +21,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Print the CustomResourceDefinition as YAML, for `kubectl apply -f -`.
     Crds,
+    /// Ask a running operator whether it is ready; `helm test` does.
+    Check(check::Check),
 }
 
 impl Cli {
@@ -27,6 +31,7 @@ impl Cli {
         match self.command {
             Command::Run(arguments) => run::run(*arguments).await,
             Command::Crds => crds::print(),
+            Command::Check(arguments) => check::check(arguments).await,
         }
     }
 }

@@ -14,6 +14,7 @@ mod publish;
 mod replicas;
 mod report;
 pub mod secrets;
+mod standby;
 mod stored;
 pub mod validate;
 
@@ -27,11 +28,12 @@ use kube::{Client, Resource, ResourceExt as _};
 use kube_runtime::controller::Action;
 use kube_runtime::reflector::{self, ObjectRef};
 use kube_runtime::{Config, Controller, WatchStreamExt as _, watcher};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::v1alpha1::{MigrationState, PostService, PostServiceStatus};
 use crate::build::{self, Settings, migration_job};
 use crate::database::{self, DatabaseError, DatabaseFacts, DatabaseUrl};
+use crate::lease::Fence;
 use crate::registry::{Registry, RegistryError, RegistryImage};
 use crate::rollout::replicas::Authority;
 use crate::rollout::{self, Migration, Observed, Step};
@@ -39,8 +41,11 @@ use children::{Changes, Children};
 use observe::Observer;
 use publish::{Publisher, Subject};
 use secrets::{Credentials, SecretFault};
+use standby::Gate;
 use stored::{Stored, Undecodable};
 use validate::{Selector, Validated};
+
+pub use standby::Role;
 
 /// Secrets are polled and the database is looked at this often.
 const POLL: Duration = Duration::from_secs(30);
@@ -77,6 +82,7 @@ pub struct Context {
     client: Client,
     registry: Arc<dyn Registry>,
     settings: Settings,
+    fence: Fence,
     children: Children,
     publisher: Publisher,
     images: Arc<Observer<ImageQuestion, Result<RegistryImage, RegistryError>>>,
@@ -175,8 +181,20 @@ impl Error {
     }
 }
 
-/// Runs the controller until `shutdown`; passes under way are finished.
+/// Runs the controller, in a process without rivals, until `shutdown`; passes under way are finished.
 pub async fn run(
+    client: Client,
+    scope: Scope,
+    registry: Arc<dyn Registry>,
+    settings: Settings,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    run_as(Role::alone(), client, scope, registry, settings, shutdown).await;
+}
+
+/// The same in one of several replicas: passes begin when `role` leads, with caches that are filled.
+pub async fn run_as(
+    role: Role,
     client: Client,
     scope: Scope,
     registry: Arc<dyn Registry>,
@@ -189,6 +207,7 @@ pub async fn run(
     let context = Arc::new(Context {
         registry,
         settings,
+        fence: role.fence,
         children,
         publisher: Publisher::new(client.clone()),
         images: Observer::new(wake.clone()),
@@ -196,25 +215,48 @@ pub async fn run(
         client: client.clone(),
     });
     let (reader, writer) = reflector::store();
+    let (filled, mut is_filled) = watch::channel(false);
     let objects = watcher(scope.api::<Stored>(&client), watcher::Config::default())
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
+        .inspect(move |event| {
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                filled.send_replace(true);
+            }
+        })
         .reflect(writer)
         .applied_objects();
-    Controller::for_stream(objects, reader)
+    standby::show_conditions(&role.health, reader.clone());
+    let gate = Gate::new(role.leading, is_filled.clone());
+    let changes = gate.hold_references(changes.map(stored).boxed());
+    let discoveries = gate.hold_references(discoveries.boxed());
+    let objects = gate.hold_objects(objects.boxed(), reader.clone());
+    let controller = Controller::for_stream(objects, reader)
         .with_config(Config::default().concurrency(CONCURRENCY))
-        .reconcile_on(changes.map(stored))
+        .reconcile_on(changes)
         .reconcile_on(calls(woken).map(stored))
         .reconcile_all_on(discoveries)
         .graceful_shutdown_on(shutdown)
-        .run(reconcile, on_error, context)
+        .run(reconcile, on_error, context.clone())
         .for_each(|result| async move {
             match result {
                 Ok((object, _)) => tracing::debug!(%object, "pass ended"),
                 Err(error) => tracing::debug!(%error, "pass failed"),
             }
-        })
-        .await;
+        });
+    let say_ready = async {
+        // Neither fails while the controller, which fills both, runs.
+        if is_filled.wait_for(|filled| *filled).await.is_ok()
+            && context.children.ready().await.is_ok()
+        {
+            role.health.set_ready();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = controller => {}
+        () = say_ready => {}
+    }
 }
 
 fn calls(woken: mpsc::UnboundedReceiver<ObjectRef<PostService>>) -> Changes {
@@ -230,6 +272,10 @@ fn stored(object: ObjectRef<PostService>) -> ObjectRef<Stored> {
 }
 
 async fn reconcile(object: Arc<Stored>, ctx: Arc<Context>) -> Result<Action, Error> {
+    if ctx.fence.check().is_err() {
+        // Every object has a pass when this process begins to lead.
+        return Ok(Action::await_change());
+    }
     let started = Instant::now();
     let result = match &*object {
         Stored::Decoded(service) => Box::pin(limited_pass(service, &ctx)).await,
@@ -463,8 +509,10 @@ fn ask_database(
             POLL_IN_TROUBLE
         }
     };
-    ctx.databases
-        .ask(&question, who, max_age, || database::ensure(url, create))
+    let fence = ctx.fence.clone();
+    ctx.databases.ask(&question, who, max_age, || async move {
+        fence.while_open(database::ensure(url, create)).await
+    })
 }
 
 fn migration(

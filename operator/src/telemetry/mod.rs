@@ -1,8 +1,23 @@
 //! Logs, metrics and the operator's own health.
+//!
+//! | Metric | Labels | Meaning |
+//! |---|---|---|
+//! | `post_operator_condition` | namespace, name, type, status, reason | 1 for each condition of each `PostService`; only from the leader |
+//! | `post_operator_leader` | | 1 while this process leads |
+//! | `post_operator_reconciles_total` | result | passes |
+//! | `post_operator_reconcile_duration_seconds` | | how long they took |
+//! | `post_operator_api_request_duration_seconds` | verb, code | requests to the API server |
+//! | `post_operator_build_info` | version | 1 |
+
+mod api_requests;
+mod conditions;
+mod health;
 
 use std::net::SocketAddr;
 
 use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
@@ -10,6 +25,11 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use api_requests::{Measured, MeasuredRequests};
+pub use health::{Conditioned, Health};
+
+const LEADER: &str = "post_operator_leader";
 
 /// Upper bounds of the histogram's buckets, in seconds.
 const BUCKETS: &[f64] = &[
@@ -52,25 +72,42 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("duration_seconds".into()), BUCKETS)?
         .install_recorder()?;
     metrics::gauge!("post_operator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
+    metrics::gauge!(LEADER).set(0);
+    for result in ["success", "error"] {
+        metrics::counter!("post_operator_reconciles_total", "result" => result).absolute(0);
+    }
     Ok(handle)
 }
 
 /// Serves `/livez`, `/readyz` and `/metrics`.
-pub async fn serve(address: SocketAddr, handle: PrometheusHandle) -> anyhow::Result<()> {
+pub async fn serve(
+    address: SocketAddr,
+    handle: PrometheusHandle,
+    health: Health,
+) -> anyhow::Result<()> {
     let router = Router::new()
+        // One thread does everything: an answer says that it is not stuck.
         .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(|| async { "ok" }))
-        .route(
-            "/metrics",
-            get(move || {
-                let handle = handle.clone();
-                async move {
-                    handle.run_upkeep();
-                    handle.render()
-                }
-            }),
-        );
+        .route("/readyz", get(ready))
+        .route("/metrics", get(render))
+        .with_state((handle, health));
     let listener = TcpListener::bind(address).await?;
     axum::serve(listener, router).await?;
     Ok(())
+}
+
+type Served = State<(PrometheusHandle, Health)>;
+
+async fn ready(State((_, health)): Served) -> (StatusCode, &'static str) {
+    if health.is_ready() {
+        (StatusCode::OK, "ok")
+    } else {
+        let why = "the caches are not filled yet: see the log for watches that fail";
+        (StatusCode::SERVICE_UNAVAILABLE, why)
+    }
+}
+
+async fn render(State((handle, health)): Served) -> String {
+    handle.run_upkeep();
+    handle.render() + &health.condition_lines()
 }
