@@ -214,11 +214,7 @@ async fn download(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
 }
 
 fn binary(paths: &Paths, program: Program) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || paths.checkout.join("target"),
-        |folder| paths.checkout.join(folder),
-    );
-    target.join(PROFILE).join(program.0)
+    paths.target().join(PROFILE).join(program.0)
 }
 
 fn fingerprint(paths: &Paths, binary: &Path) -> Result<String> {

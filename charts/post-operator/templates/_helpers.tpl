@@ -28,9 +28,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   resources: [postservices/status]
   verbs: [patch]
 - apiGroups: [""]
-  # Only the Secrets that a PostService names, by name.
+  # The Secrets that a PostService names, and the two that the operator makes: by name only.
   resources: [secrets]
-  verbs: [get]
+  verbs: [get, create, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]

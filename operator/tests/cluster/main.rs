@@ -5,11 +5,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounts_kit;
 mod children;
 mod crd;
+mod database;
+mod database_tls;
 mod foreign_kinds;
 mod load_balancer;
 mod reconcile;
 mod replicas;
+mod rotation;
+mod rotation_load;
+mod secrets;
 mod status;
 mod world;
