@@ -176,7 +176,7 @@ pub async fn push_old_service(paths: &Paths) -> Result<Image> {
         .log(paths.logs().join("build-images.log"))
         .run()
         .await?;
-    let binary = target(paths).join("debug/examples").join(EXAMPLE);
+    let binary = paths.target().join("debug/examples").join(EXAMPLE);
     let local = format!("localhost/old-service:{}", fingerprint(paths, &binary)?);
     if !is_stored(paths, &local).await {
         let context = tempfile::tempdir().context("no temporary folder")?;
@@ -236,15 +236,7 @@ async fn download(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
 }
 
 fn binary(paths: &Paths, program: Program) -> PathBuf {
-    target(paths).join(PROFILE).join(program.0)
-}
-
-/// cargo's folder of what it has built.
-fn target(paths: &Paths) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || paths.checkout.join("target"),
-        |folder| paths.checkout.join(folder),
-    )
+    paths.target().join(PROFILE).join(program.0)
 }
 
 fn fingerprint(paths: &Paths, binary: &Path) -> Result<String> {

@@ -21,6 +21,14 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// Where cargo puts what it builds.
+    pub fn target(&self) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+            || self.checkout.join("target"),
+            |folder| self.checkout.join(folder),
+        )
+    }
+
     /// The folders of the present user.
     pub fn find() -> Result<Self> {
         let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))

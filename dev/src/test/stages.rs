@@ -178,17 +178,24 @@ async fn install_packages(paths: &Paths, progress: &Progress, groups: &[&[Packag
 async fn operator(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
     install_packages(paths, progress, &[packages::CLUSTER]).await?;
     let backends = Backends::new(paths, progress)?;
-    let (kubeconfig, mysql, ecr) = tokio::try_join!(
+    let (kubeconfig, mysql, mariadb, ecr) = tokio::try_join!(
         backends.api_server(),
         backends.database(Kind::MySql),
+        backends.database(Kind::MariaDb),
         backends.ecr()
     )?;
+    // Its processes stand for pods where there is no kubelet.
+    let build = ["build", "-p", "post-service"];
+    Cargo::new(&paths.checkout, &build).run().await?;
+    let post_service = paths.target().join("debug/post-service");
     Cargo::new(
         &paths.checkout,
         &["test", "-p", "post-operator", "--test", "*"],
     )
+    .env("TEST_POST_SERVICE", post_service.display().to_string())
     .env("TEST_KUBECONFIG", kubeconfig)
     .env("TEST_MYSQL_URL", mysql)
+    .env("TEST_MARIADB_URL", mariadb)
     .env("TEST_ECR_ENDPOINT", ecr)
     .full(full)
     .run()

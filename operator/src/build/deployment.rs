@@ -16,6 +16,7 @@ use super::{
 };
 use crate::api::v1alpha1::TopologySpread;
 use crate::controller::validate::Validated;
+use crate::database::vault::ACCOUNT_ANNOTATION;
 use crate::rollout::Image;
 
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -39,7 +40,7 @@ pub(super) fn build(
             strategy: Some(strategy(spec)),
             template: PodTemplateSpec {
                 metadata: Some(pod_metadata(spec, credentials)),
-                spec: Some(serving_pod(spec, image, settings)),
+                spec: Some(serving_pod(spec, image, credentials, settings)),
             },
             ..DeploymentSpec::default()
         }),
@@ -67,6 +68,9 @@ fn pod_metadata(spec: &Validated, credentials: &Credentials) -> ObjectMeta {
     pod_labels.extend(labels(spec));
     let mut annotations: BTreeMap<_, _> = spec.spec.pod.annotations.clone();
     annotations.insert(FINGERPRINT.into(), credentials.fingerprint.clone());
+    if let Some(account) = &credentials.account {
+        annotations.insert(ACCOUNT_ANNOTATION.into(), account.clone());
+    }
     ObjectMeta {
         labels: Some(pod_labels),
         annotations: Some(annotations),
@@ -74,15 +78,25 @@ fn pod_metadata(spec: &Validated, credentials: &Credentials) -> ObjectMeta {
     }
 }
 
-fn serving_pod(spec: &Validated, image: &Image, settings: &Settings) -> PodSpec {
+fn serving_pod(
+    spec: &Validated,
+    image: &Image,
+    credentials: &Credentials,
+    settings: &Settings,
+) -> PodSpec {
     PodSpec {
         termination_grace_period_seconds: Some(i64::from(seconds(spec.grace_period))),
         topology_spread_constraints: spread(spec),
-        ..pod(spec, serving_container(spec, image, settings))
+        ..pod(spec, serving_container(spec, image, credentials, settings))
     }
 }
 
-fn serving_container(spec: &Validated, image: &Image, settings: &Settings) -> Container {
+fn serving_container(
+    spec: &Validated,
+    image: &Image,
+    credentials: &Credentials,
+    settings: &Settings,
+) -> Container {
     let port = |name: &str, container_port| ContainerPort {
         name: Some(name.into()),
         container_port,
@@ -92,7 +106,7 @@ fn serving_container(spec: &Validated, image: &Image, settings: &Settings) -> Co
     Container {
         args: Some(vec!["serve".into()]),
         ports: Some(vec![port("http", HTTP_PORT), port("metrics", METRICS_PORT)]),
-        env: Some(environment::serve(spec, settings)),
+        env: Some(environment::serve(spec, &credentials.sources, settings)),
         resources: Some(spec.resources.clone()),
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),

@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
 
-use super::{HTTP_PORT, METRICS_PORT, Settings};
+use super::{HTTP_PORT, METRICS_PORT, Settings, database_tls};
 use crate::api::v1alpha1::{Deactivation, SecretKeyRef};
+use crate::controller::secrets::Sources;
 use crate::controller::validate::Validated;
 
 /// Names that `spec.pod.env` must leave alone: what the operator sets, and what would lead signed
@@ -19,6 +20,8 @@ const RESERVED: &[&str] = &[
     "CORS_ALLOWED_ORIGINS",
     "DATABASE_POOL_SIZE",
     "DATABASE_READ_URL",
+    "DATABASE_TLS_CA",
+    "DATABASE_TLS_MODE",
     "DATABASE_URL",
     "DEACTIVATION",
     "DEFAULT_PAGE_SIZE",
@@ -40,14 +43,19 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Environment of `post-service migrate`: the database and nothing else.
-pub fn migrate(spec: &Validated) -> Vec<EnvVar> {
-    vec![database_url(spec), literal("LOG_FORMAT", "json")]
+pub fn migrate(spec: &Validated, sources: &Sources) -> Vec<EnvVar> {
+    let mut environment = vec![
+        secret("DATABASE_URL", &sources.migrator_url),
+        literal("LOG_FORMAT", "json"),
+    ];
+    environment.extend(database_tls::environment(spec));
+    environment
 }
 
 /// Environment of `post-service serve`.
-pub fn serve(spec: &Validated, settings: &Settings) -> Vec<EnvVar> {
+pub fn serve(spec: &Validated, sources: &Sources, settings: &Settings) -> Vec<EnvVar> {
     let mut environment = vec![
-        database_url(spec),
+        secret("DATABASE_URL", &sources.database_url),
         literal("LISTEN_ADDRESS", format!("0.0.0.0:{HTTP_PORT}")),
         literal("METRICS_ADDRESS", format!("0.0.0.0:{METRICS_PORT}")),
         literal("LOG_FORMAT", "json"),
@@ -56,7 +64,11 @@ pub fn serve(spec: &Validated, settings: &Settings) -> Vec<EnvVar> {
             spec.spec.database.pool_size.to_string(),
         ),
     ];
+    environment.extend(database_tls::environment(spec));
+    let replica = spec.spec.database.read_url_secret_ref.as_ref();
+    environment.extend(replica.map(|reference| secret("DATABASE_READ_URL", reference)));
     environment.extend(auth(spec));
+    environment.push(secret("SECRET_KEY", &sources.secret_key));
     environment.extend(api(spec));
     environment.extend(integrations(spec));
     environment.extend(
@@ -73,10 +85,6 @@ pub fn serve(spec: &Validated, settings: &Settings) -> Vec<EnvVar> {
             .map(|var| literal(&var.name, &var.value)),
     );
     environment
-}
-
-fn database_url(spec: &Validated) -> EnvVar {
-    secret("DATABASE_URL", &spec.spec.database.url_secret_ref)
 }
 
 fn auth(spec: &Validated) -> Vec<EnvVar> {
@@ -107,7 +115,6 @@ fn auth(spec: &Validated) -> Vec<EnvVar> {
         Deactivation::Delete => "delete",
         Deactivation::Disable => "disable",
     };
-    environment.push(from("SECRET_KEY", &keys.secret_key));
     environment.push(literal("DEACTIVATION", deactivation));
     environment
 }

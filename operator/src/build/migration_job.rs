@@ -1,5 +1,7 @@
 //! The Job that brings the schema up to an image's version before its pods start.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
@@ -66,7 +68,7 @@ pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) 
                     labels: Some(pod_labels),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(migrating_pod(spec, image)),
+                spec: Some(migrating_pod(spec, image, credentials)),
             },
             ..JobSpec::default()
         }),
@@ -132,10 +134,10 @@ fn failure_policy() -> PodFailurePolicy {
     }
 }
 
-fn migrating_pod(spec: &Validated, image: &Image) -> PodSpec {
+fn migrating_pod(spec: &Validated, image: &Image, credentials: &Credentials) -> PodSpec {
     let container = Container {
         args: Some(vec!["migrate".into()]),
-        env: Some(environment::migrate(spec)),
+        env: Some(environment::migrate(spec, &credentials.sources)),
         resources: Some(spec.resources.clone()),
         ..container(spec, CONTAINER, image)
     };
@@ -160,6 +162,16 @@ pub fn state(job: &Job) -> JobState {
         }
     }
     state
+}
+
+/// The uid of the Job that succeeded last.
+pub fn last_ended(jobs: &[Arc<Job>]) -> Option<String> {
+    let ended = |job: &&Arc<Job>| state(job) == JobState::Complete;
+    let last = jobs
+        .iter()
+        .filter(ended)
+        .max_by_key(|job| job.creation_timestamp().map(|time| time.0));
+    last.and_then(|job| job.uid())
 }
 
 /// Whether spec, retry token or Secrets have changed since the Job was made: a failed one may be

@@ -2,18 +2,21 @@
 
 pub mod adopted_service;
 mod autoscaler;
+mod database_tls;
 mod deployment;
 mod disruption_budget;
 pub mod environment;
 mod front;
 pub mod migration_job;
 mod network_policy;
+pub mod own_secrets;
 pub mod service;
 mod service_account;
 mod service_monitor;
 mod target_group_binding;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -26,6 +29,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::controller::secrets::Sources;
 use crate::controller::validate::Validated;
 use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 use crate::rollout::replicas::{Autoscaler, Scaling};
@@ -201,13 +205,48 @@ pub struct Credentials {
     pub database: String,
     /// Ports on which pods reach database servers.
     pub database_ports: Vec<u16>,
+    /// Where pods find the values.
+    pub sources: Sources,
+    /// The service's account, where the operator makes it.
+    pub account: Option<String>,
 }
 
-/// The operator's own settings that reach the pods.
+/// The operator's own settings.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Environment of every pod, such as `COGNITO_JWKS_URL`.
     pub service_env: BTreeMap<String, String>,
+    /// How often things are looked at.
+    pub pace: Pace,
+}
+
+/// How often things are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Secrets are polled and the database is looked at this often.
+    pub poll: Duration,
+    /// The same while something is missing, fails or is on its way.
+    pub poll_in_trouble: Duration,
+    /// Values of Secrets must have been the same for this long before pods are replaced for them:
+    /// several that change together cause one rollout.
+    pub settle: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(30),
+            poll_in_trouble: Duration::from_secs(5),
+            settle: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The fingerprint of the Secrets' values that a Deployment's pods were made for.
+pub fn fingerprint(deployment: &Deployment) -> Option<&str> {
+    let template = &deployment.spec.as_ref()?.template;
+    let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
+    annotations.get(FINGERPRINT).map(String::as_str)
 }
 
 fn metadata(spec: &Validated, name: &str) -> ObjectMeta {
@@ -282,19 +321,22 @@ fn pod(spec: &Validated, container: Container) -> PodSpec {
         .map(|name| LocalObjectReference { name: name.clone() })
         .collect();
     let priority = &placement.priority_class_name;
-    PodSpec {
-        service_account_name: Some(service_account_name(spec).to_owned()),
-        automount_service_account_token: Some(false),
-        enable_service_links: Some(false),
-        security_context: Some(pod_security()),
-        image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
-        node_selector: (!placement.node_selector.is_empty())
-            .then(|| placement.node_selector.clone()),
-        tolerations: (!placement.tolerations.is_empty()).then(|| placement.tolerations.clone()),
-        priority_class_name: (!priority.is_empty()).then(|| priority.clone()),
-        containers: vec![container],
-        ..PodSpec::default()
-    }
+    database_tls::mounted(
+        spec,
+        PodSpec {
+            service_account_name: Some(service_account_name(spec).to_owned()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            security_context: Some(pod_security()),
+            image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
+            node_selector: (!placement.node_selector.is_empty())
+                .then(|| placement.node_selector.clone()),
+            tolerations: (!placement.tolerations.is_empty()).then(|| placement.tolerations.clone()),
+            priority_class_name: (!priority.is_empty()).then(|| priority.clone()),
+            containers: vec![container],
+            ..PodSpec::default()
+        },
+    )
 }
 
 /// Pod level of the `restricted` Pod Security Standard.

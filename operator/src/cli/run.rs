@@ -59,6 +59,7 @@ pub(super) async fn run(arguments: Run) -> anyhow::Result<()> {
             .service_env
             .into_iter()
             .collect::<BTreeMap<_, _>>(),
+        ..Settings::default()
     };
     tracing::info!(
         ?scope,

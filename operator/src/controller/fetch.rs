@@ -11,10 +11,10 @@ use kube_runtime::reflector::ObjectRef;
 
 use super::foreign::Known;
 use super::load_balancer::{Binding, Seen};
-use super::secrets::RawSecrets;
+use super::secrets::{AuthKeys, RawSecrets};
 use super::{Context, Error, load_balancer};
 use crate::api::v1alpha1::PostService;
-use crate::build::migration_job;
+use crate::build::{migration_job, own_secrets};
 use crate::foreign::TargetGroupBinding;
 use crate::rollout::replicas::{self, Authority, Number};
 use crate::rollout::{self, JobState, Running, Step};
@@ -49,7 +49,7 @@ pub async fn inputs(service: &PostService, workload: &str, ctx: &Context) -> Res
     let secrets = if service.spec.stopped {
         RawSecrets::default()
     } else {
-        secrets(service, &namespace, ctx).await?
+        secrets(service, ctx).await?
     };
     let children = &ctx.children;
     let deployment = children
@@ -153,21 +153,67 @@ fn binding(service: &PostService, ctx: &Context) -> Binding {
     }
 }
 
-async fn secrets(
-    service: &PostService,
-    namespace: &str,
-    ctx: &Context,
-) -> Result<RawSecrets, Error> {
-    let secrets = Api::<Secret>::namespaced(ctx.client.clone(), namespace);
-    let (database, auth) = tokio::try_join!(
-        secrets.get_opt(&service.spec.database.url_secret_ref.name),
-        secrets.get_opt(&service.spec.auth.secret_ref.name),
+/// The referenced Secrets, and the operator's own, each by its name.
+async fn secrets(service: &PostService, ctx: &Context) -> Result<RawSecrets, Error> {
+    let (spec, name) = (&service.spec, service.name_any());
+    let api =
+        Api::<Secret>::namespaced(ctx.client.clone(), &service.namespace().unwrap_or_default());
+    let get = async |name: Option<&str>| match name {
+        Some(name) => api.get_opt(name).await,
+        None => Ok(None),
+    };
+    let own = spec.database.connection.is_some();
+    let account = own.then(|| own_secrets::database_name(&name));
+    let url = (!own).then_some(spec.database.url_secret_ref.name.as_str());
+    let read = spec.database.read_url_secret_ref.as_ref();
+    let ca = spec.database.tls.ca_secret_ref.as_ref();
+    let (database, account, read, ca, auth) = tokio::try_join!(
+        get(url),
+        get(account.as_deref()),
+        get(read.map(|reference| reference.name.as_str())),
+        get(ca.map(|reference| reference.name.as_str())),
+        get(Some(&spec.auth.secret_ref.name)),
     )
     .map_err(|source| Error::Read {
         what: "Secrets",
         source,
     })?;
-    Ok(RawSecrets { database, auth })
+    let key = AuthKeys::of(spec).secret_key;
+    let data = auth.as_ref().and_then(|auth| auth.data.as_ref());
+    let given = data.is_some_and(|data| data.get(&key).is_some_and(|value| !value.0.is_empty()));
+    let generated = own_secrets::secret_key_name(&name);
+    let secret_key = get((!given).then_some(generated.as_str()))
+        .await
+        .map_err(|source| Error::Read {
+            what: "Secrets",
+            source,
+        })?;
+    for own in account.iter().chain(&secret_key) {
+        refuse_foreign(service, own)?;
+    }
+    Ok(RawSecrets {
+        database,
+        account,
+        read,
+        ca,
+        auth,
+        secret_key,
+    })
+}
+
+/// A Secret under the name of one of the operator's own must be its own.
+fn refuse_foreign(service: &PostService, secret: &Secret) -> Result<(), Error> {
+    let owned = secret
+        .owner_references()
+        .iter()
+        .any(|owner| Some(&owner.uid) == service.uid().as_ref());
+    if owned {
+        return Ok(());
+    }
+    Err(Error::ObjectConflict {
+        kind: "Secret".to_owned(),
+        name: secret.name_any(),
+    })
 }
 
 /// The live Deployment, as the state machine sees it.

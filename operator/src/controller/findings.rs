@@ -10,7 +10,8 @@ use crate::api::RETRY_ANNOTATION;
 use crate::api::conditions::{ConditionType, Finding, Truth};
 use crate::api::v1alpha1::AdoptionStep;
 use crate::build::service;
-use crate::database::DatabaseError;
+use crate::database::DatabaseFacts;
+use crate::database::budget::Budget;
 use crate::registry::RegistryError;
 use crate::rollout::{self, JobState, Migration, Step};
 
@@ -256,21 +257,43 @@ fn database_finding(pass: &Pass<'_>) -> Option<Finding> {
             message,
         ))
     };
-    match (pass.observed.database.as_ref()?, pass.credentials) {
-        (Ok(_), Ok(credentials)) => finding(
+    let facts = match pass.observed.database.as_ref()? {
+        Ok(facts) => facts,
+        Err(error) => return finding(Truth::False, error.reason(), error.to_string()),
+    };
+    let name = &pass.credentials.as_ref().ok()?.place.name;
+    let ready = format!("database {name} accepts the service's account");
+    if let Some(error) = &facts.warning {
+        return finding(
             Truth::True,
-            "Ready",
-            format!(
-                "database {} accepts the service's account",
-                credentials.database.name
-            ),
-        ),
-        (Err(error @ DatabaseError::Unreachable { .. }), _) => {
-            finding(Truth::False, "Unreachable", error.to_string())
-        }
-        (Err(error), _) => finding(Truth::False, "AccessDenied", error.to_string()),
-        (Ok(_), Err(_)) => None,
+            error.reason(),
+            format!("{ready}, but: {error}"),
+        );
     }
+    match budget(pass, facts).warning() {
+        Some(warning) => finding(
+            Truth::True,
+            "ConnectionBudget",
+            format!("{ready}; {warning}"),
+        ),
+        None => finding(Truth::True, "Ready", ready),
+    }
+}
+
+/// Connections at the worst moment of a rollout.
+fn budget(pass: &Pass<'_>, facts: &DatabaseFacts) -> Budget {
+    let spec = &pass.spec.spec;
+    let pods = if spec.autoscaling.enabled {
+        spec.autoscaling.max_replicas
+    } else {
+        spec.replicas.unwrap_or(1)
+    };
+    Budget::new(
+        pods.unsigned_abs().into(),
+        &spec.rollout.max_surge,
+        spec.database.pool_size.unsigned_abs().into(),
+        facts.connections.unwrap_or(u64::MAX),
+    )
 }
 
 fn migrations(pass: &Pass<'_>) -> Option<Finding> {

@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod children;
+mod databases;
 mod exposure;
 mod fetch;
 mod findings;
@@ -13,7 +14,9 @@ mod ownership;
 mod publish;
 mod replicas;
 mod report;
+mod secret_key;
 pub mod secrets;
+mod settling;
 mod standby;
 mod stored;
 pub mod validate;
@@ -32,25 +35,23 @@ use tokio::sync::{mpsc, watch};
 
 use crate::api::v1alpha1::{MigrationState, PostService, PostServiceStatus};
 use crate::build::{self, Settings, migration_job};
-use crate::database::{self, DatabaseError, DatabaseFacts, DatabaseUrl};
+use crate::database::{DatabaseError, DatabaseFacts, Permit, Revoked};
 use crate::lease::Fence;
 use crate::registry::{Registry, RegistryError, RegistryImage};
 use crate::rollout::replicas::Authority;
-use crate::rollout::{self, Migration, Observed, Step};
+use crate::rollout::{self, Migration, Observed, Step, Workload};
 use children::{Changes, Children};
+use databases::Databases;
 use observe::Observer;
 use publish::{Publisher, Subject};
 use secrets::{Credentials, SecretFault};
+use settling::Settling;
 use standby::Gate;
 use stored::{Stored, Undecodable};
 use validate::{Selector, Validated};
 
 pub use standby::Role;
 
-/// Secrets are polled and the database is looked at this often.
-const POLL: Duration = Duration::from_secs(30);
-/// The same while something is missing or fails.
-const POLL_IN_TROUBLE: Duration = Duration::from_secs(5);
 /// A pass that takes longer is given up and comes again: no lost answer holds an object for ever.
 const PASS_LIMIT: Duration = Duration::from_mins(1);
 /// Passes under way at once.
@@ -86,7 +87,8 @@ pub struct Context {
     children: Children,
     publisher: Publisher,
     images: Arc<Observer<ImageQuestion, Result<RegistryImage, RegistryError>>>,
-    databases: Arc<Observer<DatabaseQuestion, Result<DatabaseFacts, DatabaseError>>>,
+    databases: Databases,
+    settling: Settling,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -95,12 +97,6 @@ struct ImageQuestion {
     tag: String,
     /// A new retry token asks for a fresh look.
     retry: Option<String>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct DatabaseQuestion {
-    fingerprint: String,
-    create: bool,
 }
 
 /// Why a pass ended early. The next one comes by itself, later and later.
@@ -201,6 +197,8 @@ pub async fn run_as(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
+    let fence = role.fence.clone();
+    let permit = Permit::new(move || fence.check().map_err(|_| Revoked));
     let (wake, woken) = mpsc::unbounded_channel();
     let (children, changes) = Children::watch(&client, &scope);
     let discoveries = children.discoveries();
@@ -211,7 +209,8 @@ pub async fn run_as(
         children,
         publisher: Publisher::new(client.clone()),
         images: Observer::new(wake.clone()),
-        databases: Observer::new(wake),
+        databases: Databases::new(client.clone(), wake, permit),
+        settling: Settling::default(),
         client: client.clone(),
     });
     let (reader, writer) = reflector::store();
@@ -327,6 +326,7 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         return Ok(Action::await_change());
     }
     let now = Timestamp::now();
+    let pace = ctx.settings.pace;
     let subject = Subject::from(service);
     let status = ctx.publisher.latest(&subject);
     if service.spec.suspend {
@@ -344,8 +344,11 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     ctx.children.ready().await?;
     adopt::name_workload(&mut spec, ctx);
     let mut inputs = fetch::inputs(service, &spec.id.workload, ctx).await?;
-    let credentials = secrets::parse(&spec.spec, &spec.id.namespace, &inputs.secrets);
-    let building = credentials.as_ref().ok().map(for_builders);
+    let credentials = secret_key::credentials(&spec, &mut inputs.secrets, ctx).await?;
+    let building = credentials
+        .as_ref()
+        .ok()
+        .and_then(|c| for_builders(&spec, c));
 
     let (observed, job) = observe(
         &spec,
@@ -357,9 +360,14 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     );
     if is_known(&status) && lacks_answers(&spec, &observed) {
         // The first answers after a start or a change are on their way: they call the next pass.
-        return Ok(Action::requeue(POLL_IN_TROUBLE));
+        return Ok(Action::requeue(pace.poll_in_trouble));
     }
     let mut plan = rollout::next(&spec, &status, &observed);
+    let unsettled = unsettled(&spec, &inputs, building.as_ref(), ctx);
+    if unsettled.is_some() && matches!(plan.workload, Workload::Run(_)) {
+        plan.workload = Workload::Keep;
+        plan.step = Step::RollingOut;
+    }
     let up_to_date = plan.step == Step::Idle;
     let sight = adopt::look(&spec, &inputs, up_to_date, building.as_ref(), ctx).await?;
     let (adoption, front) = adopt::plan(&mut spec, &status, &sight, now);
@@ -401,17 +409,38 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     };
     let next = report::status(&pass);
     ctx.publisher.write(&subject, next).await?;
-    let sooner = adoption.and_then(|adoption| adoption.look_again);
-    let at_latest = |poll: Duration| sooner.map_or(poll, |sooner| sooner.min(poll));
-    Ok(match plan.step {
-        Step::Idle => Action::requeue(at_latest(POLL)),
+    let calm = plan.step == Step::Idle && !is_rotating(&observed);
+    let poll = match plan.step {
         // Once more, when a load balancer's controller that does not answer is taken for absent.
-        Step::Stopped if inputs.load_balancer.address.is_none() => {
-            Action::requeue(at_latest(load_balancer::PATIENCE))
-        }
-        Step::Stopped => sooner.map_or_else(Action::await_change, Action::requeue),
-        _ => Action::requeue(at_latest(POLL_IN_TROUBLE)),
-    })
+        Step::Stopped if inputs.load_balancer.address.is_none() => Some(load_balancer::PATIENCE),
+        Step::Stopped => None,
+        _ if calm => Some(pace.poll),
+        _ => Some(pace.poll_in_trouble),
+    };
+    let sooner = adoption.and_then(|adoption| adoption.look_again);
+    let next = [poll, sooner, unsettled].into_iter().flatten().min();
+    Ok(next.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// How long changed values of Secrets must still stay as they are.
+fn unsettled(
+    spec: &Validated,
+    inputs: &fetch::Inputs,
+    building: Option<&build::Credentials>,
+    ctx: &Context,
+) -> Option<Duration> {
+    let live = inputs.deployment.as_deref().and_then(build::fingerprint);
+    ctx.settling.remaining(
+        &spec.id.uid,
+        live,
+        &building?.fingerprint,
+        ctx.settings.pace.settle,
+        Instant::now(),
+    )
+}
+
+fn is_rotating(observed: &Observed) -> bool {
+    matches!(&observed.database, Some(Ok(facts)) if facts.rotating || facts.warning.is_some())
 }
 
 /// Whether an earlier pass has said what is the case.
@@ -426,13 +455,21 @@ fn lacks_answers(spec: &Validated, observed: &Observed) -> bool {
         || observed.secrets_ready && observed.database.is_none()
 }
 
-fn for_builders(credentials: &Credentials) -> build::Credentials {
-    let url = &credentials.database;
-    build::Credentials {
+/// Nothing before there is an account: pods could not start.
+fn for_builders(spec: &Validated, credentials: &Credentials) -> Option<build::Credentials> {
+    let (account, place) = (credentials.account.as_ref()?, &credentials.place);
+    Some(build::Credentials {
         fingerprint: credentials.fingerprint.clone(),
-        database: format!("{}:{}/{}", url.host, url.port, url.name),
-        database_ports: vec![url.port],
-    }
+        database: format!("{}:{}/{}", place.host, place.port, place.name),
+        database_ports: credentials.ports.clone(),
+        sources: credentials.sources.clone(),
+        account: spec
+            .spec
+            .database
+            .bootstrap
+            .is_some()
+            .then(|| account.user.clone()),
+    })
 }
 
 /// The latest answers of registry and database, and where the wanted image's migration stands.
@@ -448,20 +485,22 @@ fn observe(
     let image = (!spec.spec.stopped)
         .then(|| ask_registry(spec, &who, ctx))
         .flatten();
-    let database = credentials
-        .as_ref()
-        .ok()
-        .and_then(|found| ask_database(spec, found, &who, ctx));
+    let after = migration_job::last_ended(&inputs.jobs);
+    let database = credentials.as_ref().ok().and_then(|found| {
+        let pace = ctx.settings.pace;
+        ctx.databases.ask(spec, found, after, &who, pace)
+    });
     let wanted = rollout::wanted(spec, status, image.as_ref());
     let job = wanted
         .zip(building)
         .map(|(image, credentials)| build::migration_job_name(spec, &image, credentials));
+    let is_lost = schema_is_lost(status, credentials, database.as_ref());
     let observed = Observed {
         image,
         secrets_ready: credentials.is_ok(),
         database,
         running: inputs.running.clone(),
-        migration: migration(spec, status, inputs, job.as_deref(), building),
+        migration: migration(spec, status, inputs, job.as_deref(), building, is_lost),
     };
     (observed, job)
 }
@@ -481,37 +520,12 @@ fn ask_registry(
     };
     let max_age = |answer: &Result<_, _>| match answer {
         Ok(_) => spec.scan_interval,
-        Err(_) => POLL_IN_TROUBLE,
+        Err(_) => ctx.settings.pace.poll_in_trouble,
     };
     ctx.images.ask(&question, who, max_age, || {
         ctx.registry
             .clone()
             .resolve(question.repository.clone(), question.tag.clone())
-    })
-}
-
-fn ask_database(
-    spec: &Validated,
-    credentials: &Credentials,
-    who: &ObjectRef<PostService>,
-    ctx: &Context,
-) -> Option<Result<DatabaseFacts, DatabaseError>> {
-    let create = spec.spec.database.create_database;
-    let question = DatabaseQuestion {
-        fingerprint: credentials.fingerprint.clone(),
-        create,
-    };
-    let url: DatabaseUrl = credentials.database.clone();
-    let max_age = |answer: &Result<_, _>| {
-        if answer.is_ok() {
-            POLL
-        } else {
-            POLL_IN_TROUBLE
-        }
-    };
-    let fence = ctx.fence.clone();
-    ctx.databases.ask(&question, who, max_age, || async move {
-        fence.while_open(database::ensure(url, create)).await
     })
 }
 
@@ -521,6 +535,7 @@ fn migration(
     inputs: &fetch::Inputs,
     job: Option<&str>,
     building: Option<&build::Credentials>,
+    is_lost: bool,
 ) -> Migration {
     if !spec.spec.database.migrations.enabled {
         return Migration::Disabled;
@@ -535,10 +550,30 @@ fn migration(
         {
             Migration::Retry
         }
+        Some((_, rollout::JobState::Complete)) if is_lost => Migration::Retry,
         Some((_, state)) => Migration::Job(state),
-        None if remembers_success(status, name) => Migration::Job(rollout::JobState::Complete),
+        None if remembers_success(status, name) && !is_lost => {
+            Migration::Job(rollout::JobState::Complete)
+        }
         None => Migration::Pending,
     }
+}
+
+/// Whether the database had a schema and has none now: another, empty one answers at its address,
+/// and what was migrated before is not migrated there.
+fn schema_is_lost(
+    status: &PostServiceStatus,
+    credentials: &Result<Credentials, SecretFault>,
+    answer: Option<&Result<DatabaseFacts, DatabaseError>>,
+) -> bool {
+    let (Ok(credentials), Some(Ok(facts))) = (credentials, answer) else {
+        return false;
+    };
+    let known = status.database.as_ref();
+    facts.schema_version.is_none()
+        && known.is_some_and(|known| {
+            known.name == credentials.place.name && known.schema_version.is_some()
+        })
 }
 
 /// A Job that somebody removed after its success need not run again.
@@ -562,12 +597,12 @@ async fn failed(service: &PostService, error: Error, ctx: &Context) -> Result<Ac
     clippy::needless_pass_by_value,
     reason = "the signature that Controller::run asks for"
 )]
-fn on_error(service: Arc<Stored>, error: &Error, _: Arc<Context>) -> Action {
+fn on_error(service: Arc<Stored>, error: &Error, ctx: Arc<Context>) -> Action {
     tracing::warn!(
         namespace = service.namespace(),
         name = service.name_any(),
         %error,
         "pass failed, trying again"
     );
-    Action::requeue(POLL_IN_TROUBLE)
+    Action::requeue(ctx.settings.pace.poll_in_trouble)
 }

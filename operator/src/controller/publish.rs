@@ -33,6 +33,13 @@ const HARMLESS: &[&str] = &[
     "Baking",
     "Removing",
 ];
+/// Reasons of a condition that is true although something is wrong.
+const WARNINGS: &[&str] = &[
+    "ConnectionBudget",
+    "AdminSecretMissing",
+    "AccessDenied",
+    "Unreachable",
+];
 /// Longest note of an Event (Kubernetes API reference, `Event.note`: 1 kB).
 const NOTE_BYTES: usize = 1024;
 
@@ -140,7 +147,8 @@ impl Publisher {
 
     async fn event(&self, metadata: &ObjectMeta, condition: &Condition) {
         let bad = condition.type_ == ConditionType::Stalled.as_str()
-            || condition.status == "False" && !HARMLESS.contains(&condition.reason.as_str());
+            || condition.status == "False" && !HARMLESS.contains(&condition.reason.as_str())
+            || condition.status == "True" && WARNINGS.contains(&condition.reason.as_str());
         let event = Event {
             type_: if bad {
                 EventType::Warning

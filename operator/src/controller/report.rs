@@ -1,6 +1,6 @@
 //! What a pass found, as status and conditions. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Inputs;
@@ -63,7 +63,7 @@ pub fn status(pass: &Pass<'_>) -> PostServiceStatus {
         image,
         migration: migration(pass).or_else(|| previous.migration.clone()),
         adoption: pass.adoption.map(|adoption| adoption.status.clone()),
-        database: database(pass).or_else(|| previous.database.clone()),
+        database: database(pass, previous.database.as_ref()).or_else(|| previous.database.clone()),
         replicas: Some(pods.and_then(|pods| pods.replicas).unwrap_or(0)),
         ready_replicas: Some(pods.and_then(|pods| pods.ready_replicas).unwrap_or(0)),
         drain_delay: Some(format!("{}s", pass.spec.drain_delay.as_secs())),
@@ -181,14 +181,16 @@ fn named(digest: &str, known: &crate::api::v1alpha1::ImageStatus) -> ImageRef {
 }
 
 fn migration(pass: &Pass<'_>) -> Option<MigrationStatus> {
-    let Migration::Job(state) = pass.observed.migration else {
-        return None;
+    let state = match pass.observed.migration {
+        Migration::Job(state) => state,
+        Migration::Retry => JobState::Running,
+        Migration::Disabled | Migration::Pending => return None,
     };
     let credentials = pass.credentials.as_ref().ok()?;
     Some(MigrationStatus {
         job: pass.job.clone()?,
         digest: pass.plan.wanted.as_ref()?.digest.to_string(),
-        database: credentials.database.name.clone(),
+        database: credentials.place.name.clone(),
         state: match state {
             JobState::Running => MigrationState::Running,
             JobState::Complete => MigrationState::Complete,
@@ -198,15 +200,23 @@ fn migration(pass: &Pass<'_>) -> Option<MigrationStatus> {
     })
 }
 
-fn database(pass: &Pass<'_>) -> Option<DatabaseStatus> {
+fn database(pass: &Pass<'_>, previous: Option<&DatabaseStatus>) -> Option<DatabaseStatus> {
     let credentials = pass.credentials.as_ref().ok()?;
     let facts = pass.observed.database.as_ref()?.as_ref().ok()?;
+    let name = credentials.place.name.clone();
+    let previous = previous.filter(|previous| previous.name == name);
+    let known = previous.and_then(|previous| previous.schema_version.clone());
     Some(DatabaseStatus {
-        name: credentials.database.name.clone(),
-        user: credentials.database.user.clone(),
-        schema_version: facts.schema_version.map(|version| version.to_string()),
+        name,
+        user: credentials.account.as_ref()?.user.clone(),
+        // A version that was seen stays until another one is: that it is gone is how a pass knows
+        // that an empty database took the place of a migrated one.
+        schema_version: facts
+            .schema_version
+            .map(|version| version.to_string())
+            .or(known),
         credential_revision: Some(credentials.fingerprint.clone()),
-        rotated_at: None,
+        rotated_at: credentials.rotated_at.map(Time),
     })
 }
 

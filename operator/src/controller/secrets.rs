@@ -1,16 +1,20 @@
 //! From the referenced Secrets to what the service needs of them. Pure.
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::api::v1alpha1::PostServiceSpec;
-use crate::database::DatabaseUrl;
+use crate::api::v1alpha1::{PostServiceSpec, SecretKeyRef};
+use crate::build::own_secrets;
+use crate::database::ledger::{self, Ledger};
+use crate::database::{DatabaseUrl, Place, Tls};
 
 /// Default names of the keys in `auth.secretRef`, in the order of [`AuthKeys`]' fields.
 const USER_POOL_ID: &str = "cognito-user-pool-id";
 const REGION: &str = "cognito-region";
 const CLIENT_ID: &str = "cognito-client-id";
-const SECRET_KEY: &str = "secret-key";
+pub(super) const SECRET_KEY: &str = "secret-key";
 
 /// The effective names of the keys in the Secret of `auth.secretRef`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,23 +54,50 @@ impl AuthKeys {
     }
 }
 
-/// Secrets as they were read; `None`: no such object.
+/// Secrets as they were read; `None`: no such object, or nothing refers to one.
 #[derive(Clone, Debug, Default)]
 pub struct RawSecrets {
     /// The object of `database.urlSecretRef`.
     pub database: Option<Secret>,
+    /// The operator's own, with the accounts that it makes.
+    pub account: Option<Secret>,
+    /// The object of `database.readUrlSecretRef`.
+    pub read: Option<Secret>,
+    /// The object of `database.tls.caSecretRef`.
+    pub ca: Option<Secret>,
     /// The object of `auth.secretRef`.
     pub auth: Option<Secret>,
+    /// The operator's own, with a generated `secret-key`.
+    pub secret_key: Option<Secret>,
 }
 
 /// What the service needs, known to be complete.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Where the database is and who may use it.
-    pub database: DatabaseUrl,
+    /// The database, and how it is reached.
+    pub place: Place,
+    /// The service's account; `None` until the operator has made one.
+    pub account: Option<DatabaseUrl>,
+    /// When that account became the service's, where the operator makes it.
+    pub rotated_at: Option<Timestamp>,
+    /// Ports on which pods reach database servers.
+    pub ports: Vec<u16>,
+    /// Where pods find the values.
+    pub sources: Sources,
     /// Hash of every value used. Changes when one of them does; it tells nothing about them, since
     /// the random `secret-key` is among them.
     pub fingerprint: String,
+}
+
+/// Keys of Secrets that pods read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// URL for the service.
+    pub database_url: SecretKeyRef,
+    /// URL for migrations.
+    pub migrator_url: SecretKeyRef,
+    /// Key of the viewer hash.
+    pub secret_key: SecretKeyRef,
 }
 
 /// What is wrong with the Secrets.
@@ -90,6 +121,12 @@ pub enum SecretFault {
         /// The key.
         key: String,
     },
+    /// No `secret-key` was given, and none has been generated yet: the pass generates it.
+    #[error("Secret {secret} with a generated secret-key is not there yet")]
+    NoSecretKey {
+        /// Name of the operator's own Secret.
+        secret: String,
+    },
     /// A value that cannot be used. Never carries the value.
     #[error("Secret {secret}, key {key}: the value {fault}")]
     Malformed {
@@ -107,47 +144,185 @@ impl SecretFault {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "Malformed",
-            Self::MissingSecret { .. } | Self::MissingKey { .. } => "Missing",
+            Self::MissingSecret { .. } | Self::MissingKey { .. } | Self::NoSecretKey { .. } => {
+                "Missing"
+            }
         }
     }
 }
 
-/// Reads what the service needs out of the Secrets.
+/// Reads what the service of this name needs out of the Secrets.
 pub fn parse(
     spec: &PostServiceSpec,
     namespace: &str,
+    name: &str,
     raw: &RawSecrets,
 ) -> Result<Credentials, SecretFault> {
-    let reference = &spec.database.url_secret_ref;
-    let database = Reader {
-        secret: raw.database.as_ref(),
-        name: &reference.name,
+    let reader = |secret, name| Reader {
+        secret,
+        name,
         namespace,
     };
-    let url_text = database.text(&reference.key)?;
-    let url = DatabaseUrl::parse(&url_text)
-        .map_err(|error| database.malformed(&reference.key, error.to_string()))?;
-
-    let auth = Reader {
-        secret: raw.auth.as_ref(),
-        name: &spec.auth.secret_ref.name,
-        namespace,
-    };
+    let mut used = Used::default();
+    let tls = tls(spec, &reader, raw, &mut used)?;
+    let (database, database_url, migrator_url) = database(spec, name, &reader, raw, &mut used)?;
+    let mut replica_port = None;
+    if let Some(reference) = &spec.database.read_url_secret_ref {
+        let replica = reader(raw.read.as_ref(), &reference.name).url(&reference.key)?;
+        used.add(replica.expose());
+        replica_port = Some(replica.port);
+    }
+    let auth = reader(raw.auth.as_ref(), &spec.auth.secret_ref.name);
     let keys = AuthKeys::of(spec);
-    let mut needed = vec![keys.secret_key.as_str()];
     if spec.auth.cognito.is_none() {
-        needed.extend([keys.user_pool_id.as_str(), &keys.region, &keys.client_id]);
+        for key in [&keys.user_pool_id, &keys.region, &keys.client_id] {
+            used.add(&auth.text(key)?);
+        }
     }
-    let mut hash = Sha256::new();
-    hash.update(url_text.as_bytes());
-    for key in needed {
-        hash.update([0]);
-        hash.update(auth.text(key)?.as_bytes());
-    }
+    let secret_key = secret_key(name, &auth, &keys, raw, &mut used)?;
+    let (place, account, rotated_at) = match database {
+        Found::Url(url) => (url.place(tls), Some(url), None),
+        Found::Account { place, url, since } => (Place { tls, ..place }, url, since),
+    };
+    let mut ports = vec![place.port];
+    ports.extend(replica_port.filter(|port| *port != place.port));
     Ok(Credentials {
-        database: url,
-        fingerprint: hex::encode(&hash.finalize()[..8]),
+        place,
+        ports,
+        account,
+        rotated_at,
+        sources: Sources {
+            database_url,
+            migrator_url,
+            secret_key,
+        },
+        fingerprint: used.fingerprint(),
     })
+}
+
+enum Found {
+    Url(DatabaseUrl),
+    Account {
+        place: Place,
+        url: Option<DatabaseUrl>,
+        since: Option<Timestamp>,
+    },
+}
+
+/// The database, and the keys with the URLs of service and migrations.
+fn database<'a>(
+    spec: &'a PostServiceSpec,
+    name: &str,
+    reader: &impl Fn(Option<&'a Secret>, &'a str) -> Reader<'a>,
+    raw: &'a RawSecrets,
+    used: &mut Used,
+) -> Result<(Found, SecretKeyRef, SecretKeyRef), SecretFault> {
+    let Some(connection) = &spec.database.connection else {
+        let reference = &spec.database.url_secret_ref;
+        let url = reader(raw.database.as_ref(), &reference.name).url(&reference.key)?;
+        used.add(url.expose());
+        return Ok((Found::Url(url), reference.clone(), reference.clone()));
+    };
+    let secret = own_secrets::database_name(name);
+    let data = raw.account.as_ref().and_then(|own| own.data.as_ref());
+    let ledger = data.map(Ledger::read).unwrap_or_default();
+    let url = match &ledger.database_url {
+        Some(text) => Some(DatabaseUrl::parse(text.expose_secret()).map_err(|error| {
+            SecretFault::Malformed {
+                secret: secret.clone(),
+                key: ledger::DATABASE_URL.to_owned(),
+                fault: format!("{error}; delete the Secret: the operator makes it anew"),
+            }
+        })?),
+        None => None,
+    };
+    used.add(url.as_ref().map_or("", DatabaseUrl::expose));
+    let place = Place {
+        host: connection.host.clone(),
+        port: u16::try_from(connection.port).unwrap_or(3306),
+        name: connection.name.clone(),
+        tls: Tls::default(),
+    };
+    let key = |key: &str| SecretKeyRef {
+        name: secret.clone(),
+        key: key.to_owned(),
+    };
+    let found = Found::Account {
+        place,
+        url,
+        since: ledger.rotated_at,
+    };
+    Ok((found, key(ledger::DATABASE_URL), key(ledger::MIGRATOR_URL)))
+}
+
+fn tls<'a>(
+    spec: &'a PostServiceSpec,
+    reader: &impl Fn(Option<&'a Secret>, &'a str) -> Reader<'a>,
+    raw: &'a RawSecrets,
+    used: &mut Used,
+) -> Result<Tls, SecretFault> {
+    let wanted = &spec.database.tls;
+    let ca = match &wanted.ca_secret_ref {
+        Some(reference) => {
+            let reader = reader(raw.ca.as_ref(), &reference.name);
+            let pem = reader.text(&reference.key)?;
+            if !pem.contains("-----BEGIN CERTIFICATE-----") {
+                let fault = "is not a PEM file with certificates".to_owned();
+                return Err(reader.malformed(&reference.key, fault));
+            }
+            used.add(&pem);
+            Some(pem)
+        }
+        None => None,
+    };
+    Ok(Tls {
+        mode: wanted.mode,
+        ca,
+    })
+}
+
+/// The user's key wins, also when it comes later; else the generated one.
+fn secret_key(
+    name: &str,
+    auth: &Reader<'_>,
+    keys: &AuthKeys,
+    raw: &RawSecrets,
+    used: &mut Used,
+) -> Result<SecretKeyRef, SecretFault> {
+    let own = Reader {
+        secret: raw.secret_key.as_ref(),
+        name: &own_secrets::secret_key_name(name),
+        namespace: auth.namespace,
+    };
+    let (reader, key) = if auth.has(&keys.secret_key) {
+        (auth, keys.secret_key.as_str())
+    } else if own.secret.is_some() {
+        (&own, SECRET_KEY)
+    } else {
+        return Err(SecretFault::NoSecretKey {
+            secret: own.name.to_owned(),
+        });
+    };
+    used.add(&reader.text(key)?);
+    Ok(SecretKeyRef {
+        name: reader.name.to_owned(),
+        key: key.to_owned(),
+    })
+}
+
+/// Collects values for the fingerprint, each ended so that none runs into the next.
+#[derive(Default)]
+struct Used(Sha256);
+
+impl Used {
+    fn add(&mut self, value: &str) {
+        self.0.update(value.as_bytes());
+        self.0.update([0]);
+    }
+
+    fn fingerprint(self) -> String {
+        hex::encode(&self.0.finalize()[..8])
+    }
 }
 
 struct Reader<'a> {
@@ -157,6 +332,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Whether there is a value under this key.
+    fn has(&self, key: &str) -> bool {
+        let data = self.secret.and_then(|secret| secret.data.as_ref());
+        data.and_then(|data| data.get(key))
+            .is_some_and(|value| !value.0.is_empty())
+    }
+
+    fn url(&self, key: &str) -> Result<DatabaseUrl, SecretFault> {
+        DatabaseUrl::parse(&self.text(key)?).map_err(|error| self.malformed(key, error.to_string()))
+    }
+
     fn text(&self, key: &str) -> Result<String, SecretFault> {
         let secret = self.secret.ok_or_else(|| SecretFault::MissingSecret {
             secret: self.name.to_owned(),
@@ -186,96 +372,4 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use k8s_openapi::ByteString;
-
-    use super::*;
-
-    fn secret(entries: &[(&str, &str)]) -> Secret {
-        let data: BTreeMap<_, _> = entries
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())))
-            .collect();
-        Secret {
-            data: Some(data),
-            ..Secret::default()
-        }
-    }
-
-    fn spec() -> PostServiceSpec {
-        serde_json::from_value(serde_json::json!({
-            "image": {"repository": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/p", "tag": "1"}
-        }))
-        .unwrap()
-    }
-
-    fn complete() -> RawSecrets {
-        RawSecrets {
-            database: Some(secret(&[("database-url", "mysql://post:pw@db/postdb")])),
-            auth: Some(secret(&[
-                ("cognito-user-pool-id", "eu-west-1_a"),
-                ("cognito-region", "eu-west-1"),
-                ("cognito-client-id", "c"),
-                ("secret-key", "s"),
-            ])),
-        }
-    }
-
-    #[test]
-    fn a_missing_secret_or_key_is_named() {
-        let missing = RawSecrets {
-            auth: None,
-            ..complete()
-        };
-        let fault = parse(&spec(), "ns", &missing).unwrap_err();
-        assert_eq!(fault.reason(), "Missing");
-        assert!(
-            fault
-                .to_string()
-                .contains("Secret post-secrets is missing in namespace ns")
-        );
-
-        let empty = RawSecrets {
-            database: Some(secret(&[("database-url", "")])),
-            ..complete()
-        };
-        let fault = parse(&spec(), "ns", &empty).unwrap_err();
-        assert_eq!(
-            fault,
-            SecretFault::MissingKey {
-                secret: "post-db-secret".into(),
-                key: "database-url".into()
-            }
-        );
-    }
-
-    #[test]
-    fn a_malformed_url_is_named_without_its_value() {
-        let raw = RawSecrets {
-            database: Some(secret(&[("database-url", "postgres://u:hunter2@h/d")])),
-            ..complete()
-        };
-        let fault = parse(&spec(), "ns", &raw).unwrap_err();
-        assert_eq!(fault.reason(), "Malformed");
-        assert!(!fault.to_string().contains("hunter2"));
-    }
-
-    #[test]
-    fn the_fingerprint_changes_with_any_used_value_only() {
-        let before = parse(&spec(), "ns", &complete()).unwrap().fingerprint;
-        let mut changed = complete();
-        changed.database = Some(secret(&[("database-url", "mysql://post:pw2@db/postdb")]));
-        assert_ne!(parse(&spec(), "ns", &changed).unwrap().fingerprint, before);
-        let mut unrelated = complete();
-        unrelated.database = Some(secret(&[
-            ("database-url", "mysql://post:pw@db/postdb"),
-            ("other", "x"),
-        ]));
-        assert_eq!(
-            parse(&spec(), "ns", &unrelated).unwrap().fingerprint,
-            before
-        );
-    }
-}
+mod tests;

@@ -10,13 +10,16 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::exposure;
 use super::secrets::AuthKeys;
-use crate::api::RETRY_ANNOTATION;
-use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, TlsMode};
+use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme};
+use crate::api::{RETRY_ANNOTATION, ROTATE_ANNOTATION};
 use crate::build::{self, environment};
 use crate::registry::Digest;
 
 /// Time after SIGTERM within which a pod has ended, beyond the drain delay.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
+
+/// Passwords change no more often: a rollout takes minutes.
+const SHORTEST_ROTATION: Duration = Duration::from_hours(1);
 
 /// A field of the spec that cannot be used as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +68,10 @@ pub struct Validated {
     pub selector: Selector,
     /// Value of the retry annotation: asks for a fresh look and another try.
     pub retry: Option<String>,
+    /// Value of the rotate annotation: another one asks for new database passwords.
+    pub rotate: Option<String>,
+    /// Time between changes of the database's passwords.
+    pub rotation_interval: Option<Duration>,
     /// How often the registry is asked.
     pub scan_interval: Duration,
     /// How long a deleted pod goes on serving.
@@ -89,7 +96,6 @@ pub struct Validated {
 /// parses what is text.
 pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
     let raw = &service.spec;
-    refuse_unsupported(raw)?;
     check_adoption(&raw.adopt)?;
     check_cross_field_rules(raw)?;
     exposure::check(&raw.service.load_balancer)?;
@@ -101,6 +107,8 @@ pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
         id: identity(service)?,
         selector: selector(raw)?,
         retry: service.annotations().get(RETRY_ANNOTATION).cloned(),
+        rotate: service.annotations().get(ROTATE_ANNOTATION).cloned(),
+        rotation_interval: rotation_interval(raw)?,
         scan_interval: duration("image.scanInterval", &raw.image.scan_interval)?
             .max(Duration::from_secs(10)),
         drain_delay,
@@ -148,37 +156,6 @@ fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
         (None, None, Some(_)) => Err(not_yet("image.policy", "give image.tag or image.digest")),
         _ => Err(invalid("set exactly one of tag, digest and policy")),
     }
-}
-
-/// Fields of the schema that this version of the operator has no effect for: refusing them is
-/// better than pretending.
-fn refuse_unsupported(raw: &PostServiceSpec) -> Result<(), Invalid> {
-    let refusals = [
-        (
-            raw.database.connection.is_some(),
-            "database.connection",
-            "use database.urlSecretRef",
-        ),
-        (
-            raw.database.read_url_secret_ref.is_some(),
-            "database.readUrlSecretRef",
-            "remove it",
-        ),
-        (
-            raw.database.tls.mode != TlsMode::Preferred,
-            "database.tls.mode",
-            "leave it Preferred, or write ?ssl-mode=REQUIRED into the URL",
-        ),
-        (
-            raw.database.tls.ca_secret_ref.is_some(),
-            "database.tls.caSecretRef",
-            "remove it",
-        ),
-    ];
-    refusals
-        .into_iter()
-        .find(|(set, _, _)| *set)
-        .map_or(Ok(()), |(_, field, mend)| Err(not_yet(field, mend)))
 }
 
 fn not_yet(field: &'static str, mend: &str) -> Invalid {
@@ -233,7 +210,14 @@ fn check_cross_field_rules(raw: &PostServiceSpec) -> Result<(), Invalid> {
         .env
         .iter()
         .find(|variable| environment::is_reserved(&variable.name));
+    let database = &raw.database;
     let rules = [
+        (
+            database.connection.is_some() != database.bootstrap.is_some(),
+            "database",
+            "connection and bootstrap belong together: set both, or neither and use urlSecretRef"
+                .to_owned(),
+        ),
         (
             raw.autoscaling.min_replicas > raw.autoscaling.max_replicas,
             "autoscaling.minReplicas",
@@ -320,6 +304,22 @@ fn drain_delay(raw: &PostServiceSpec, deregistration: Duration) -> Result<Durati
         });
     }
     Ok(delay)
+}
+
+fn rotation_interval(raw: &PostServiceSpec) -> Result<Option<Duration>, Invalid> {
+    const FIELD: &str = "database.bootstrap.rotation.interval";
+    let bootstrap = raw.database.bootstrap.as_ref();
+    let Some(rotation) = bootstrap.and_then(|bootstrap| bootstrap.rotation.as_ref()) else {
+        return Ok(None);
+    };
+    let interval = duration(FIELD, &rotation.interval)?;
+    if interval < SHORTEST_ROTATION {
+        return Err(Invalid {
+            field: FIELD,
+            fault: "must be at least 1h: each change replaces every pod".into(),
+        });
+    }
+    Ok(Some(interval))
 }
 
 fn duration(field: &'static str, text: &str) -> Result<Duration, Invalid> {
@@ -457,6 +457,15 @@ mod tests {
             (
                 json!({"adopt": {"service": "old", "horizontalPodAutoscaler": "old"}}),
                 "adopt.deployment",
+            ),
+            (
+                json!({"database": {"connection": {"host": "db", "name": "p", "port": 1}}}),
+                "database",
+            ),
+            (
+                json!({"database": {"connection": {"host": "db", "name": "p", "port": 1},
+                    "bootstrap": {"adminSecretRef": {"name": "a"}, "rotation": {"interval": "5m"}}}}),
+                "database.bootstrap.rotation.interval",
             ),
             (
                 json!({"resources": {"requests": {"cpu": "1"}}}),

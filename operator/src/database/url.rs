@@ -1,9 +1,19 @@
 use std::fmt;
 use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::mysql::MySqlConnectOptions;
 use url::Url;
+
+use super::{Place, Tls};
+
+/// Everything but the unreserved characters (RFC 3986, section 2.3) is encoded.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// A database URL out of a Secret, `mysql://user:password@host:port/name`, or with `SQLAlchemy`'s
 /// scheme `mysql+pymysql`. Its `Debug` form hides the password.
@@ -71,6 +81,40 @@ impl DatabaseUrl {
         })
     }
 
+    /// The URL of an account on a database, every special character percent-encoded.
+    pub fn compose(place: &Place, user: &str, password: &str) -> SecretString {
+        let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+        // An IPv6 address stands in brackets (RFC 3986, section 3.2.2).
+        let host = if place.host.contains(':') {
+            format!("[{}]", place.host)
+        } else {
+            place.host.clone()
+        };
+        format!(
+            "mysql://{}:{}@{host}:{}/{}",
+            encode(user),
+            encode(password),
+            place.port,
+            encode(&place.name)
+        )
+        .into()
+    }
+
+    /// The database that it names.
+    pub fn place(&self, tls: Tls) -> Place {
+        Place {
+            host: self.host.clone(),
+            port: self.port,
+            name: self.name.clone(),
+            tls,
+        }
+    }
+
+    /// The URL itself, with its password.
+    pub fn expose(&self) -> &str {
+        self.url.expose_secret()
+    }
+
     /// Options to connect with, to the database when `with_database`, else to the server only.
     pub fn options(&self, with_database: bool) -> Result<MySqlConnectOptions, UrlError> {
         let mut url = Url::parse(self.url.expose_secret()).map_err(|_| UrlError::Syntax)?;
@@ -102,6 +146,45 @@ mod tests {
             let parsed = DatabaseUrl::parse(&url).unwrap();
             assert_eq!(format!("{parsed:?}"), "mysql://post@db.example:3307/postdb");
         }
+    }
+
+    #[test]
+    fn a_composed_url_is_read_back_whatever_the_password_is() {
+        let punctuation: String = (b'!'..=b'~').map(char::from).collect();
+        for password in [
+            punctuation.as_str(),
+            "비밀번호 글판",
+            "%40%25",
+            "a:b@c/d?e#f",
+            " ",
+        ] {
+            let place = Place {
+                host: "db.example".into(),
+                port: 3307,
+                name: "postdb".into(),
+                tls: super::super::Tls::default(),
+            };
+            let url = DatabaseUrl::compose(&place, "us@er", password);
+            let parsed = DatabaseUrl::parse(url.expose_secret()).unwrap();
+            assert_eq!((parsed.host.as_str(), parsed.port), ("db.example", 3307));
+            assert_eq!(parsed.user, "us@er");
+            assert_eq!(parsed.name, "postdb");
+            let raw = Url::parse(url.expose_secret()).unwrap();
+            let decoded = percent_encoding::percent_decode_str(raw.password().unwrap());
+            assert_eq!(decoded.decode_utf8().unwrap(), password);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets() {
+        let place = Place {
+            host: "fd00::1".into(),
+            port: 3306,
+            name: "postdb".into(),
+            tls: super::super::Tls::default(),
+        };
+        let url = DatabaseUrl::compose(&place, "u", "p");
+        assert_eq!(url.expose_secret(), "mysql://u:p@[fd00::1]:3306/postdb");
     }
 
     #[test]

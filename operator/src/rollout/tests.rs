@@ -31,6 +31,7 @@ fn observed() -> Observed {
         secrets_ready: true,
         database: Some(Ok(DatabaseFacts {
             schema_version: Some(1),
+            ..DatabaseFacts::default()
         })),
         running: Some(Running {
             digest: Some(digest('a')),

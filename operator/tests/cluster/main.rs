@@ -5,14 +5,20 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounts_kit;
 mod adopt;
 mod children;
 mod crd;
+mod database;
+mod database_tls;
 mod foreign_kinds;
 mod lease;
 mod load_balancer;
 mod peer;
 mod reconcile;
 mod replicas;
+mod rotation;
+mod rotation_load;
+mod secrets;
 mod status;
 mod world;

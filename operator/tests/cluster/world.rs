@@ -16,8 +16,9 @@ use kube::core::NamespaceResourceScope;
 use kube::{Client, Config, CustomResourceExt as _, Resource, ResourceExt as _};
 use kube_runtime::wait::{await_condition, conditions};
 use post_operator::api::v1alpha1::PostService;
-use post_operator::build::Settings;
+use post_operator::build::{Pace, Settings};
 use post_operator::controller::{self, Scope};
+use post_operator::database::accounts::{Accounts, Role, Slot};
 use post_operator::registry::ecr::Ecr;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -37,22 +38,44 @@ pub struct Environment {
     ecr: String,
 }
 
+/// A database server of the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    MySql,
+    MariaDb,
+}
+
 impl Environment {
     pub fn find() -> Option<Self> {
-        let get = |name: &str| {
-            let value = std::env::var(name).ok();
-            if value.is_none() {
-                // Not `eprintln!`, which the test harness keeps from a test that passes.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "skipped: {name} is not set; run `cargo dev test operator`"
-                );
-            }
-            value
-        };
+        Self::with(Server::MySql)
+    }
+
+    /// Whether a variable is set; if not, that is printed.
+    pub fn has(name: &str) -> bool {
+        Self::variable(name).is_some()
+    }
+
+    fn variable(name: &str) -> Option<String> {
+        let value = std::env::var(name).ok();
+        if value.is_none() {
+            // Not `eprintln!`, which the test harness keeps from a test that passes.
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: {name} is not set; run `cargo dev test operator`"
+            );
+        }
+        value
+    }
+
+    /// With this database server.
+    pub fn with(server: Server) -> Option<Self> {
+        let get = Self::variable;
         Some(Self {
             kubeconfig: get("TEST_KUBECONFIG")?,
-            mysql: get("TEST_MYSQL_URL")?,
+            mysql: get(match server {
+                Server::MySql => "TEST_MYSQL_URL",
+                Server::MariaDb => "TEST_MARIADB_URL",
+            })?,
             ecr: get("TEST_ECR_ENDPOINT")?,
         })
     }
@@ -65,7 +88,9 @@ pub struct World {
     pub repository: String,
     pub database: String,
     kubeconfig: String,
-    admin_url: String,
+    /// How often the operator looks at things; for [`Self::start_operator`].
+    pub pace: Pace,
+    pub admin_url: String,
     ecr: aws_sdk_ecr::Client,
     registry: Arc<Ecr>,
     operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
@@ -106,6 +131,10 @@ impl World {
             client,
             repository: format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{unique}"),
             database: format!("t_{}", unique.replace('-', "_")),
+            pace: Pace {
+                settle: Duration::from_millis(500),
+                ..Pace::default()
+            },
             namespace: unique,
             kubeconfig: environment.kubeconfig,
             admin_url: environment.mysql,
@@ -134,6 +163,7 @@ impl World {
                 "http://keys.example/jwks".to_owned(),
             )]
             .into(),
+            pace: self.pace,
         };
         let running = tokio::spawn(controller::run(
             client,
@@ -158,6 +188,7 @@ impl World {
         self.stop_operator().await;
         self.sql(&format!("DROP DATABASE IF EXISTS `{}`", self.database))
             .await;
+        self.drop_accounts().await;
         self.sql(&format!(
             "DROP USER IF EXISTS '{}'@'%'",
             self.limited_user()
@@ -233,7 +264,7 @@ impl World {
             .await;
     }
 
-    async fn create_secret(&self, name: &str, entries: &[(&str, &str)]) {
+    pub async fn create_secret(&self, name: &str, entries: &[(&str, &str)]) {
         let secret = Secret {
             metadata: kube::core::ObjectMeta {
                 name: Some(name.into()),
@@ -441,6 +472,19 @@ impl World {
             .unwrap();
     }
 
+    /// Drops the accounts that the operator made for `post-service`, which it never does itself.
+    async fn drop_accounts(&self) {
+        let accounts = Accounts::of(&self.namespace, "post-service");
+        for role in [
+            Role::Runtime(Slot::A),
+            Role::Runtime(Slot::B),
+            Role::Migrator,
+        ] {
+            let user = accounts.name(role);
+            self.sql(&format!("DROP USER IF EXISTS '{user}'@'%'")).await;
+        }
+    }
+
     pub async fn sql(&self, statement: &str) {
         self.connect().await.execute_text(statement).await;
     }
@@ -478,7 +522,7 @@ impl World {
         )
     }
 
-    async fn connect(&self) -> MySqlConnection {
+    pub async fn connect(&self) -> MySqlConnection {
         let options: sqlx::mysql::MySqlConnectOptions = self.admin_url.parse().unwrap();
         options.connect().await.unwrap()
     }

@@ -5,7 +5,7 @@
 
 mod settings;
 
-pub use settings::{Deactivation, LogFormat, Settings};
+pub use settings::{Deactivation, LogFormat, Settings, TlsMode};
 
 use crate::{
     board::PageLimits,
@@ -17,6 +17,7 @@ use crate::{
 use http::HeaderValue;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::mysql::MySqlSslMode;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -148,10 +149,30 @@ impl Settings {
     /// The database alone, for `migrate`.
     pub fn database(&self) -> Result<DatabaseUrl, ConfigError> {
         if let Some(url) = &self.database_url {
-            return Ok(url.expose_secret().parse()?);
+            let url: DatabaseUrl = url.expose_secret().parse()?;
+            return Ok(self.encrypted(url));
         }
         let file = data_folder(|name| std::env::var_os(name))?.join("post-service.db");
         Ok(DatabaseUrl::sqlite_file(&file))
+    }
+
+    /// The settings of encryption win over what the URL says.
+    fn encrypted(&self, url: DatabaseUrl) -> DatabaseUrl {
+        let DatabaseUrl::MySql(mut options) = url else {
+            return url;
+        };
+        if let Some(mode) = self.database_tls_mode {
+            *options = options.ssl_mode(match mode {
+                TlsMode::Preferred => MySqlSslMode::Preferred,
+                TlsMode::Required => MySqlSslMode::Required,
+                TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
+                TlsMode::VerifyIdentity => MySqlSslMode::VerifyIdentity,
+            });
+        }
+        if let Some(file) = &self.database_tls_ca {
+            *options = options.ssl_ca(file);
+        }
+        DatabaseUrl::MySql(options)
     }
 
     /// Everything `serve` needs, or the first thing that is wrong.
@@ -357,6 +378,37 @@ mod tests {
             validate(&partly).unwrap_err(),
             ConfigError::IncompleteCognito("COGNITO_REGION")
         );
+    }
+
+    #[test]
+    fn the_settings_of_encryption_win_over_the_url() {
+        use sqlx::ConnectOptions;
+        let mode = |more: &[&str]| {
+            let mut arguments = vec![
+                "post-service",
+                "--database-url=mysql://u:p@h/d?ssl-mode=DISABLED",
+            ];
+            arguments.extend(more);
+            let settings = Line::try_parse_from(arguments).unwrap().settings;
+            let DatabaseUrl::MySql(options) = settings.database().unwrap() else {
+                panic!("not MySQL")
+            };
+            options.to_url_lossy().query().unwrap().to_owned()
+        };
+        assert!(mode(&[]).contains("ssl-mode=DISABLED"));
+        for (name, in_url) in [
+            ("Preferred", "PREFERRED"),
+            ("Required", "REQUIRED"),
+            ("VerifyCA", "VERIFY_CA"),
+            ("VerifyIdentity", "VERIFY_IDENTITY"),
+        ] {
+            let query = mode(&[
+                &format!("--database-tls-mode={name}"),
+                "--database-tls-ca=/ca.pem",
+            ]);
+            assert!(query.contains(&format!("ssl-mode={in_url}")), "{query}");
+            assert!(query.contains("ca.pem"), "{query}");
+        }
     }
 
     #[test]

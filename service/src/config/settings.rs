@@ -27,6 +27,16 @@ pub struct Settings {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_pool_size: u32,
 
+    /// What is demanded of the connection to MySQL [default: what the URL's ssl-mode says, else
+    /// encrypted where the server offers it]
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "MODE")]
+    #[arg(value_enum, ignore_case = true)]
+    pub database_tls_mode: Option<TlsMode>,
+
+    /// File with the certificate authorities of MySQL, PEM
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "FILE")]
+    pub database_tls_ca: Option<PathBuf>,
+
     /// Where the API is served
     #[arg(
         long,
@@ -247,6 +257,22 @@ pub struct Settings {
     )]
     #[arg(default_value = "info")]
     pub rust_log: String,
+}
+
+/// What is demanded of the connection to `MySQL`, as its client's `--ssl-mode` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TlsMode {
+    /// Encrypted where the server offers it.
+    Preferred,
+    /// Encrypted, the certificate unchecked.
+    Required,
+    /// Encrypted, the certificate checked against the authorities. With the present TLS library the
+    /// certificate must name the host, too.
+    #[value(name = "VerifyCA", alias = "verify-ca")]
+    VerifyCa,
+    /// Encrypted, the certificate checked against the authorities, and it must name the host.
+    #[value(name = "VerifyIdentity", alias = "verify-identity")]
+    VerifyIdentity,
 }
 
 /// How log lines are written.

@@ -245,3 +245,21 @@ async fn serve_waits_for_the_schema_that_migrate_makes_on_mysql() {
     served.signal(Signal::SIGTERM);
     assert_eq!(served.exit_code().await, Some(0));
 }
+
+#[tokio::test]
+async fn the_settings_of_encryption_are_demanded_of_the_server() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let url = format!("{}&ssl-mode=DISABLED", database.url_text());
+    let migrate = async |mode: &str| {
+        let environment = [("DATABASE_URL", url.as_str()), ("DATABASE_TLS_MODE", mode)];
+        run(&["migrate"], &environment).await
+    };
+    // The server made its certificate itself.
+    let (code, _, error) = migrate("VerifyIdentity").await;
+    assert_ne!(code, 0);
+    assert!(error.contains("certificate"), "{error}");
+    let (code, _, error) = migrate("Required").await;
+    assert_eq!(code, 0, "{error}");
+}

@@ -137,14 +137,15 @@ pub struct Tls {
 }
 
 /// MySQL's client `--ssl-mode`.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum TlsMode {
     /// Encrypted where the server offers it.
     #[default]
     Preferred,
     /// Encrypted, the certificate unchecked.
     Required,
-    /// Encrypted, the certificate checked against the authority.
+    /// Encrypted, the certificate checked against the authority. The TLS library in use demands that
+    /// it names the host, too.
     VerifyCA,
     /// As `VerifyCA`, and the certificate must name the host.
     VerifyIdentity,
