@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use kube::Client;
 use kube_runtime::reflector::ObjectRef;
 
-use super::observe::{Observer, Wake};
+use super::observer::{Observer, Wake};
 use super::secrets::Credentials;
 use super::validate::Validated;
 use crate::api::v1alpha1::PostService;

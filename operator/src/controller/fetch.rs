@@ -5,8 +5,8 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret, Service};
-use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
+use kube::{Resource, ResourceExt as _};
 use kube_runtime::reflector::ObjectRef;
 
 use super::foreign::Known;
@@ -54,7 +54,8 @@ pub async fn inputs(service: &PostService, workload: &str, ctx: &Context) -> Res
     let children = &ctx.children;
     let deployment = children
         .deployments
-        .get(&ObjectRef::new(workload).within(&namespace));
+        .get(&ObjectRef::new(workload).within(&namespace))
+        .filter(|live| is_of(service, &**live));
     let (finish_jobs, jobs) = owned_jobs(service, ctx)
         .into_iter()
         .partition::<Vec<_>, _>(|job| migration_job::is_finish(&name, job));
@@ -219,31 +220,25 @@ fn refuse_foreign(service: &PostService, secret: &Secret) -> Result<(), Error> {
 /// The live Deployment, as the state machine sees it.
 pub fn running(service: &PostService, deployment: &Deployment) -> Running {
     let phase = service.status.as_ref().and_then(|s| s.phase.as_deref());
-    let settled = phase == Some(Step::Idle.as_str());
+    let observed = service.status.as_ref().and_then(|s| s.observed_generation);
+    let settled = phase == Some(Step::Idle.as_str()) && observed == service.metadata.generation;
     rollout::running(deployment, Authority::of(&service.spec), settled)
 }
 
 fn is_autoscaled(service: &PostService, name: &str, namespace: &str, ctx: &Context) -> bool {
     let reference = ObjectRef::new(name).within(namespace);
     let live = ctx.children.autoscalers.get(&reference);
-    live.is_some_and(|live| {
-        live.metadata.deletion_timestamp.is_none()
-            && live
-                .owner_references()
-                .iter()
-                .any(|owner| Some(&owner.uid) == service.uid().as_ref())
-    })
+    live.is_some_and(|live| live.metadata.deletion_timestamp.is_none() && is_of(service, &*live))
+}
+
+/// Whether the object belongs to the `PostService`.
+fn is_of<K: Resource>(service: &PostService, object: &K) -> bool {
+    let mut owners = object.owner_references().iter();
+    owners.any(|owner| Some(&owner.uid) == service.metadata.uid.as_ref())
 }
 
 fn owned_jobs(service: &PostService, ctx: &Context) -> Vec<Arc<Job>> {
-    let (namespace, uid) = (service.namespace(), service.uid());
-    ctx.children.jobs.state_filter(|job| {
-        job.namespace() == namespace
-            && job
-                .owner_references()
-                .iter()
-                .any(|owner| Some(&owner.uid) == uid.as_ref())
-    })
+    ctx.children.jobs.state_filter(|job| is_of(service, job))
 }
 
 /// The termination message of a Job's last pod.

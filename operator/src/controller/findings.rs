@@ -28,7 +28,7 @@ pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     ];
     if pass.plan.step == Step::Stopped {
         // Nothing else was looked at.
-        findings.push(stopped());
+        findings.extend(stopped(pass));
         return findings;
     }
     findings.push(secrets(pass.credentials));
@@ -40,9 +40,33 @@ pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     findings
 }
 
-fn stopped() -> Finding {
-    let message = "spec.stopped is true: no pods run, and the database is left alone";
-    Finding::new(ConditionType::Ready, Truth::True, "Stopped", message)
+fn stopped(pass: &Pass<'_>) -> Vec<Finding> {
+    let finding = Finding::new;
+    match pass
+        .observed
+        .running
+        .as_ref()
+        .map_or(0, |running| running.pods)
+    {
+        0 => vec![finding(
+            ConditionType::Ready,
+            Truth::True,
+            "Stopped",
+            "spec.stopped is true: no pods run, and the database is left alone".to_owned(),
+        )],
+        pods => {
+            let message = format!("spec.stopped is true: {pods} pod(s) are still ending");
+            vec![
+                finding(
+                    ConditionType::Ready,
+                    Truth::False,
+                    "Progressing",
+                    message.clone(),
+                ),
+                finding(ConditionType::Reconciling, Truth::True, "Stopping", message),
+            ]
+        }
+    }
 }
 
 fn overall(pass: &Pass<'_>) -> Vec<Finding> {
@@ -65,7 +89,7 @@ fn overall(pass: &Pass<'_>) -> Vec<Finding> {
         return stuck("ObjectConflict", &adoption.status.message);
     }
     match (pass.plan.step, trouble) {
-        (Step::Stopped, _) => vec![stopped()],
+        (Step::Stopped, _) => stopped(pass),
         (Step::Idle, None) if let Some(adoption) = under_way(pass) => {
             let message = &adoption.status.message;
             match adoption.status.step {

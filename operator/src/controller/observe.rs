@@ -1,150 +1,134 @@
-//! Slow reads of the outside world (registry, database), done beside the passes.
-//!
-//! A pass never waits for them: it uses the latest answer, and is called again when a new one
-//! differs from it.
+//! The latest answers of registry and database, and where the wanted image's migration stands.
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
+use kube::ResourceExt as _;
 use kube_runtime::reflector::ObjectRef;
-use tokio::sync::{Semaphore, mpsc};
 
-use crate::api::v1alpha1::PostService;
+use super::Context;
+use super::fetch;
+use super::secrets::{Credentials, SecretFault};
+use super::validate::{Selector, Validated};
+use crate::api::v1alpha1::{MigrationState, PostService, PostServiceStatus};
+use crate::build::{self, migration_job};
+use crate::database::{DatabaseError, DatabaseFacts};
+use crate::registry::{RegistryError, RegistryImage};
+use crate::rollout::{self, Migration, Observed};
 
-/// Calls a `PostService`'s next pass.
-pub type Wake = mpsc::UnboundedSender<ObjectRef<PostService>>;
-
-/// Reads under way at once.
-const CONCURRENCY: usize = 32;
-/// Answers nobody asked for during this time are forgotten.
-const FORGET_AFTER: Duration = Duration::from_mins(30);
-
-/// The latest answer `A` to each question `Q`.
-pub struct Observer<Q, A> {
-    slots: Mutex<HashMap<Q, Slot<A>>>,
-    permits: Semaphore,
-    wake: Wake,
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct ImageQuestion {
+    repository: String,
+    tag: String,
+    /// A new retry token asks for a fresh look.
+    retry: Option<String>,
 }
 
-struct Slot<A> {
-    answer: Option<A>,
-    answered: Instant,
-    asked: Instant,
-    in_flight: bool,
-    interested: Vec<ObjectRef<PostService>>,
+/// The latest answers of registry and database, and where the wanted image's migration stands.
+pub(super) fn observe(
+    spec: &Validated,
+    status: &PostServiceStatus,
+    inputs: &fetch::Inputs,
+    credentials: &Result<Credentials, SecretFault>,
+    building: Option<&build::Credentials>,
+    ctx: &Context,
+) -> (Observed, Option<String>) {
+    let who = ObjectRef::new(&spec.id.name).within(&spec.id.namespace);
+    let image = (!spec.spec.stopped)
+        .then(|| ask_registry(spec, &who, ctx))
+        .flatten();
+    let after = migration_job::last_ended(&inputs.jobs);
+    let database = credentials.as_ref().ok().and_then(|found| {
+        let pace = ctx.settings.pace;
+        ctx.databases.ask(spec, found, after, &who, pace)
+    });
+    let wanted = rollout::wanted(spec, status, image.as_ref());
+    let job = wanted
+        .zip(building)
+        .map(|(image, credentials)| build::migration_job_name(spec, &image, credentials));
+    let is_lost = schema_is_lost(status, credentials, database.as_ref());
+    let observed = Observed {
+        image,
+        secrets_ready: credentials.is_ok(),
+        database,
+        running: inputs.running.clone(),
+        migration: migration(spec, status, inputs, job.as_deref(), building, is_lost),
+    };
+    (observed, job)
 }
 
-impl<Q, A> Observer<Q, A>
-where
-    Q: Clone + Eq + Hash + Send + 'static,
-    A: Clone + PartialEq + Send + 'static,
-{
-    /// An observer that calls passes by `wake`.
-    pub fn new(wake: Wake) -> Arc<Self> {
-        Arc::new(Self {
-            slots: Mutex::new(HashMap::new()),
-            permits: Semaphore::new(CONCURRENCY),
-            wake,
+fn ask_registry(
+    spec: &Validated,
+    who: &ObjectRef<PostService>,
+    ctx: &Context,
+) -> Option<Result<RegistryImage, RegistryError>> {
+    let Selector::Tag(tag) = &spec.selector else {
+        return None;
+    };
+    let question = ImageQuestion {
+        repository: spec.spec.image.repository.clone(),
+        tag: tag.clone(),
+        retry: spec.retry.clone(),
+    };
+    let max_age = |answer: &Result<_, _>| match answer {
+        Ok(_) => spec.scan_interval,
+        Err(_) => ctx.settings.pace.poll_in_trouble,
+    };
+    ctx.images.ask(&question, who, max_age, || {
+        ctx.registry
+            .clone()
+            .resolve(question.repository.clone(), question.tag.clone())
+    })
+}
+
+fn migration(
+    spec: &Validated,
+    status: &PostServiceStatus,
+    inputs: &fetch::Inputs,
+    job: Option<&str>,
+    building: Option<&build::Credentials>,
+    is_lost: bool,
+) -> Migration {
+    if !spec.spec.database.migrations.enabled {
+        return Migration::Disabled;
+    }
+    let (Some(name), Some(credentials)) = (job, building) else {
+        return Migration::Pending;
+    };
+    let live = inputs.jobs.iter().find(|job| job.name_any() == name);
+    match live.map(|job| (job, migration_job::state(job))) {
+        Some((job, rollout::JobState::Failed))
+            if migration_job::is_outdated(spec, credentials, job) =>
+        {
+            Migration::Retry
+        }
+        Some((_, rollout::JobState::Complete)) if is_lost => Migration::Retry,
+        Some((_, state)) => Migration::Job(state),
+        None if remembers_success(status, name) && !is_lost => {
+            Migration::Job(rollout::JobState::Complete)
+        }
+        None => Migration::Pending,
+    }
+}
+
+/// Whether the database had a schema and has none now: another, empty one answers at its address,
+/// and what was migrated before is not migrated there.
+fn schema_is_lost(
+    status: &PostServiceStatus,
+    credentials: &Result<Credentials, SecretFault>,
+    answer: Option<&Result<DatabaseFacts, DatabaseError>>,
+) -> bool {
+    let (Ok(credentials), Some(Ok(facts))) = (credentials, answer) else {
+        return false;
+    };
+    let known = status.database.as_ref();
+    facts.schema_version.is_none()
+        && known.is_some_and(|known| {
+            known.name == credentials.place.name && known.schema_version.is_some()
         })
-    }
-
-    /// The latest answer to `question`, if any; when there is none, or `max_age` says that it is
-    /// too old, `read` is started (once for all who ask) and `who` is called after it.
-    pub fn ask<F>(
-        self: &Arc<Self>,
-        question: &Q,
-        who: &ObjectRef<PostService>,
-        max_age: impl Fn(&A) -> Duration,
-        read: impl FnOnce() -> F,
-    ) -> Option<A>
-    where
-        F: Future<Output = A> + Send + 'static,
-    {
-        let now = Instant::now();
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|_, slot| slot.in_flight || now - slot.asked < FORGET_AFTER);
-        let slot = slots.entry(question.clone()).or_insert_with(|| Slot {
-            answer: None,
-            answered: now,
-            asked: now,
-            in_flight: false,
-            interested: Vec::new(),
-        });
-        slot.asked = now;
-        if !slot.interested.contains(who) {
-            slot.interested.push(who.clone());
-        }
-        let fresh = slot
-            .answer
-            .as_ref()
-            .is_some_and(|a| now - slot.answered < max_age(a));
-        if !fresh && !slot.in_flight {
-            slot.in_flight = true;
-            tokio::spawn(self.clone().refresh(question.clone(), read()));
-        }
-        slot.answer.clone()
-    }
-
-    async fn refresh<F>(self: Arc<Self>, question: Q, read: F)
-    where
-        F: Future<Output = A> + Send + 'static,
-    {
-        let permit = self.permits.acquire().await;
-        let answer = read.await;
-        drop(permit);
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(slot) = slots.get_mut(&question) else {
-            return;
-        };
-        let changed = slot.answer.as_ref() != Some(&answer);
-        slot.answer = Some(answer);
-        slot.answered = Instant::now();
-        slot.in_flight = false;
-        let interested = std::mem::take(&mut slot.interested);
-        if changed {
-            for who in interested {
-                // The controller has ended when nobody receives: there is no pass to call.
-                let _ = self.wake.send(who);
-            }
-        } else {
-            slot.interested = interested;
-        }
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn who() -> ObjectRef<PostService> {
-        ObjectRef::new("post-service").within("post-service")
-    }
-
-    #[tokio::test]
-    async fn the_first_question_is_answered_later_and_wakes_the_asker_once() {
-        let (wake, mut woken) = mpsc::unbounded_channel();
-        let observer = Observer::<&str, u32>::new(wake);
-        let reads = Arc::new(AtomicUsize::new(0));
-        let ask = |max_age: Duration| {
-            let reads = reads.clone();
-            observer.ask(
-                &"tag",
-                &who(),
-                |_| max_age,
-                move || async move {
-                    reads.fetch_add(1, Ordering::SeqCst);
-                    7
-                },
-            )
-        };
-        assert_eq!(ask(Duration::from_mins(1)), None);
-        assert_eq!(woken.recv().await, Some(who()));
-        assert_eq!(ask(Duration::from_mins(1)), Some(7));
-        assert_eq!(reads.load(Ordering::SeqCst), 1);
-    }
+/// A Job that somebody removed after its success need not run again.
+fn remembers_success(status: &PostServiceStatus, job: &str) -> bool {
+    status
+        .migration
+        .as_ref()
+        .is_some_and(|known| known.job == job && known.state == MigrationState::Complete)
 }

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt as _};
+use kube_runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 
 use super::apply::{kind, live, to_json};
@@ -86,9 +87,14 @@ async fn write(id: &Identity, number: Write, ctx: &Context) -> Result<(), Error>
     let annotations = number
         .before_stop
         .map(|before| json!({BEFORE_STOP: before.to_string()}));
+    // With a uid it is never made by this, which would be refused as half a Deployment: one that is
+    // gone by now is a conflict.
+    let reference = ObjectRef::new(&id.workload).within(&id.namespace);
+    let known = ctx.children.deployments.get(&reference);
+    let uid = known.and_then(|live| live.uid());
     let body = json!({
         "apiVersion": Deployment::api_version(&()), "kind": Deployment::kind(&()),
-        "metadata": {"name": id.workload, "annotations": annotations},
+        "metadata": {"name": id.workload, "uid": uid, "annotations": annotations},
         "spec": {"replicas": number.replicas},
     });
     let deployments = Api::<Deployment>::namespaced(ctx.client.clone(), &id.namespace);
