@@ -143,7 +143,7 @@ async fn deployers_change_nothing_else_whichever_way_they_try() {
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"});
     let attacks = [
         json!({"spec": {"suspend": false}}),
-        json!({"spec": {"image": {"tag": "2"}, "api": {"maxPageSize": 9}}}),
+        json!({"spec": {"image": {"tag": "2"}, "api": {"maxPageSize": 60}}}),
         json!({"spec": {"image": {"repository": "example.com/evil"}}}),
         json!({"spec": {"image": {"tag": null, "digest": digest}}}),
         json!({"spec": {"image": {"scanInterval": "1m"}}}),
