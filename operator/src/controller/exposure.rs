@@ -5,7 +5,7 @@
 //! Service Annotations to configure Network Load Balancers").
 
 use super::validate::Invalid;
-use crate::api::v1alpha1::{LoadBalancer, LoadBalancerTls, Scheme};
+use crate::api::v1alpha1::{LoadBalancer, LoadBalancerTls, Scheme, rules};
 
 /// Both prefixes are read by the controller.
 const PREFIXES: [&str; 2] = ["service.beta.kubernetes.io/", "service.kubernetes.io/"];
@@ -129,7 +129,7 @@ fn separators(load_balancer: &LoadBalancer) -> Result<(), Invalid> {
             .iter()
             .find(|(key, value)| key.contains([',', '=']) || value.contains(','));
         if let Some((key, _)) = broken {
-            let fault = format!("{key}: a comma, or = in a key, cannot be passed on: remove it");
+            let fault = format!("{key}: {}", rules::SEPARATOR);
             return Err(Invalid { field, fault });
         }
     }
@@ -140,7 +140,7 @@ fn separators(load_balancer: &LoadBalancer) -> Result<(), Invalid> {
     {
         return Err(Invalid {
             field: "service.loadBalancer.subnets",
-            fault: "a comma cannot be passed on: write one subnet an item".into(),
+            fault: rules::SUBNET_COMMA.into(),
         });
     }
     Ok(())
@@ -165,27 +165,18 @@ fn source_ranges(load_balancer: &LoadBalancer) -> Result<(), Invalid> {
     let v6 = ranges.iter().any(|range| range.contains(':'));
     let dualstack = annotation(load_balancer, ADDRESS_TYPE) == Some("dualstack");
     let reasons = [
-        (
-            !load_balancer.enabled,
-            "need a load balancer: set enabled: true, or remove them",
-        ),
+        (!load_balancer.enabled, rules::RANGES_DISABLED),
         (
             !load_balancer.target_group_arn.is_empty(),
-            "have no effect on a target group that is owned elsewhere: remove them",
+            rules::RANGES_ELSEWHERE,
         ),
         (
             annotation(load_balancer, SECURITY_GROUPS).is_some()
                 || annotation(load_balancer, NO_SECURITY_GROUP) == Some("true"),
-            "are ignored with security groups of your own: write them into those",
+            rules::RANGES_GROUPS,
         ),
-        (
-            !preserves,
-            "are ignored unless client addresses are preserved: set preserveClientIP: true",
-        ),
-        (
-            v6 && !dualstack,
-            "with IPv6 networks need the annotation service.beta.kubernetes.io/aws-load-balancer-ip-address-type: dualstack",
-        ),
+        (!preserves, rules::RANGES_PRESERVE),
+        (v6 && !dualstack, rules::RANGES_V6),
     ];
     let fault = reasons.into_iter().find(|(broken, _)| *broken);
     match fault {
@@ -230,13 +221,9 @@ fn target_group(load_balancer: &LoadBalancer) -> Result<(), Invalid> {
     ];
     match faults.into_iter().find(|(set, _)| *set) {
         None => Ok(()),
-        Some((_, "enabled")) => Err(refused("needs enabled: true".to_owned())),
-        Some((_, "class")) => Err(refused(format!(
-            "needs the AWS Load Balancer Controller, class {AUTO_MODE} has another kind of binding: remove class"
-        ))),
-        Some((_, field)) => Err(refused(format!(
-            "the target group is owned elsewhere, and so is {field}: remove {field}"
-        ))),
+        Some((_, "enabled")) => Err(refused(rules::GROUP_DISABLED.to_owned())),
+        Some((_, "class")) => Err(refused(rules::GROUP_CLASS.to_owned())),
+        Some((_, field)) => Err(refused(rules::owned_elsewhere(field))),
     }
 }
 

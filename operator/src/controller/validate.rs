@@ -10,7 +10,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::exposure;
 use super::secrets::AuthKeys;
-use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme};
+use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, rules};
 use crate::api::{RETRY_ANNOTATION, ROTATE_ANNOTATION};
 use crate::build::{self, environment};
 use crate::registry::Digest;
@@ -141,20 +141,18 @@ fn identity(service: &PostService) -> Result<Identity, Invalid> {
 }
 
 fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
-    let invalid = |fault: &str| Invalid {
-        field: "image",
+    let invalid = |field, fault: &str| Invalid {
+        field,
         fault: fault.into(),
     };
     match (&raw.image.tag, &raw.image.digest, &raw.image.policy) {
-        (Some(tag), None, None) if tag == "latest" => Err(invalid(
-            "tag latest is refused: use policy.newestPushed with pattern ^latest$",
-        )),
+        (Some(tag), None, None) if tag == "latest" => Err(invalid("image.tag", rules::TAG_LATEST)),
         (Some(tag), None, None) => Ok(Selector::Tag(tag.clone())),
         (None, Some(digest), None) => Digest::parse(digest)
             .map(Selector::Digest)
-            .ok_or_else(|| invalid("digest must be sha256: and 64 hexadecimal digits")),
+            .ok_or_else(|| invalid("image.digest", rules::DIGEST_FORM)),
         (None, None, Some(_)) => Err(not_yet("image.policy", "give image.tag or image.digest")),
-        _ => Err(invalid("set exactly one of tag, digest and policy")),
+        _ => Err(invalid("image", rules::ONE_IMAGE)),
     }
 }
 
@@ -175,14 +173,8 @@ fn check_adoption(adopt: &Adopt) -> Result<(), Invalid> {
         &adopt.deployment,
         &adopt.horizontal_pod_autoscaler,
     ) {
-        (None, Some(_), _) => invalid(
-            "adopt.service",
-            "is required with adopt.deployment: it moves before the old pods end",
-        ),
-        (_, None, Some(_)) => invalid(
-            "adopt.deployment",
-            "is required with adopt.horizontalPodAutoscaler",
-        ),
+        (None, Some(_), _) => invalid("adopt.service", rules::ADOPT_SERVICE),
+        (_, None, Some(_)) => invalid("adopt.deployment", rules::ADOPT_DEPLOYMENT),
         _ => Ok(()),
     }
 }
@@ -211,65 +203,63 @@ fn check_cross_field_rules(raw: &PostServiceSpec) -> Result<(), Invalid> {
         .iter()
         .find(|variable| environment::is_reserved(&variable.name));
     let database = &raw.database;
-    let rules = [
+    let broken_rules = [
         (
             database.connection.is_some() != database.bootstrap.is_some(),
             "database",
-            "connection and bootstrap belong together: set both, or neither and use urlSecretRef"
-                .to_owned(),
+            rules::CONNECTION_AND_BOOTSTRAP.to_owned(),
         ),
         (
             raw.autoscaling.min_replicas > raw.autoscaling.max_replicas,
             "autoscaling.minReplicas",
-            "must not exceed maxReplicas".to_owned(),
+            rules::MIN_ABOVE_MAX.to_owned(),
         ),
         (
             raw.autoscaling.enabled && raw.replicas.is_some(),
             "replicas",
-            "is only allowed with autoscaling.enabled: false".into(),
+            rules::REPLICAS_WITH_AUTOSCALING.into(),
         ),
         (
             raw.autoscaling.enabled && !raw.resources.requests.contains_key("cpu"),
             "resources.requests.cpu",
-            "is required while autoscaling.enabled is true: utilisation is a share of it".into(),
+            rules::CPU_REQUEST.into(),
         ),
         (
             raw.api.default_page_size > raw.api.max_page_size,
             "api.defaultPageSize",
-            "must not exceed maxPageSize".into(),
+            rules::PAGE_ABOVE_MAX.into(),
         ),
         (
             exposed_plaintext,
             "service.loadBalancer.scheme",
-            "internet-facing needs tls.certificateArn, or allowPlaintext: true".into(),
+            rules::EXPOSED_PLAINTEXT.into(),
         ),
         (
             health.interval_seconds < health.timeout_seconds,
             "service.loadBalancer.healthCheck.intervalSeconds",
-            "must be at least timeoutSeconds".into(),
+            rules::INTERVAL_BELOW_TIMEOUT.into(),
         ),
         (
             too_much.is_some(),
             "resources.requests",
             format!(
-                "{} exceeds its limit: raise resources.limits too",
-                too_much.map_or("", |(name, _)| name)
+                "{}: {}",
+                too_much.map_or("", |(name, _)| name),
+                rules::REQUEST_ABOVE_LIMIT
             ),
         ),
         (
             taken.is_some(),
             "service.loadBalancer",
-            format!(
-                "{} is set by a field of its own: use that",
-                taken.unwrap_or_default()
-            ),
+            format!("{} {}", taken.unwrap_or_default(), rules::TAKEN_KEY),
         ),
         (
             unknown_key.is_some(),
             "auth.secretRef.keys",
             format!(
-                "{} is not a key the service reads",
-                unknown_key.map_or("", String::as_str)
+                "{}: {}",
+                unknown_key.map_or("", String::as_str),
+                rules::UNKNOWN_KEY
             ),
         ),
         (
@@ -281,7 +271,7 @@ fn check_cross_field_rules(raw: &PostServiceSpec) -> Result<(), Invalid> {
             ),
         ),
     ];
-    rules
+    broken_rules
         .into_iter()
         .find(|(broken, _, _)| *broken)
         .map_or(Ok(()), |(_, field, fault)| Err(Invalid { field, fault }))
@@ -300,7 +290,7 @@ fn drain_delay(raw: &PostServiceSpec, deregistration: Duration) -> Result<Durati
     if load_balanced && delay < deregistration + Duration::from_secs(10) {
         return Err(Invalid {
             field: "rollout.drainDelay",
-            fault: "must be at least service.loadBalancer.deregistrationDelaySeconds + 10s".into(),
+            fault: rules::DRAIN_TOO_SHORT.into(),
         });
     }
     Ok(delay)
@@ -329,7 +319,7 @@ fn duration(field: &'static str, text: &str) -> Result<Duration, Invalid> {
         .map(Duration::from)
         .ok_or_else(|| Invalid {
             field,
-            fault: format!("{text:?} is not a duration: write e.g. 90s, 5m or 1h30m"),
+            fault: format!("{text:?} {}", rules::DURATION_FORM),
         })
 }
 
@@ -343,9 +333,7 @@ fn resources(raw: &PostServiceSpec) -> Result<ResourceRequirements, Invalid> {
                     .then(|| (name.clone(), Quantity(text.clone())))
                     .ok_or_else(|| Invalid {
                         field,
-                        fault: format!(
-                            "{name}: {text:?} is not a quantity: write e.g. 250m or 64Mi"
-                        ),
+                        fault: format!("{name}: {text:?} {}", rules::QUANTITY_FORM),
                     })
             })
             .collect::<Result<BTreeMap<_, _>, _>>()
@@ -423,7 +411,7 @@ mod tests {
     #[test]
     fn each_refusal_names_the_field() {
         let cases = [
-            (json!({"image": {"tag": "latest"}}), "image"),
+            (json!({"image": {"tag": "latest"}}), "image.tag"),
             (json!({"image": {"digest": "sha256:00"}}), "image"),
             (
                 json!({"autoscaling": {"minReplicas": 4}}),

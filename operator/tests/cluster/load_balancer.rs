@@ -223,8 +223,8 @@ async fn what_contradicts_itself_stalls_with_the_field_and_the_mend() {
             "spec.service.loadBalancer.annotations: service.beta.kubernetes.io/aws-load-balancer-internal would contradict the typed fields: use scheme",
         ),
         (
-            json!({"sourceRanges": ["10.0.0.0/8"]}),
-            "spec.service.loadBalancer.sourceRanges: are ignored unless client addresses are preserved: set preserveClientIP: true",
+            json!({"attributes": {"a,b": "c"}}),
+            "spec.service.loadBalancer.attributes: a,b: a comma, or = in a key, cannot be passed on: remove it",
         ),
     ] {
         world

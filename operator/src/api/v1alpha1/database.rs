@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule;
+use super::rules::{self, rule};
 
 /// The MySQL database: by a URL in a Secret, or by a connection whose account the operator makes.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -9,7 +9,7 @@ use super::rule;
 #[schemars(extend("x-kubernetes-validations" = [
     rule(
         "has(self.connection) == has(self.bootstrap)",
-        "connection and bootstrap belong together: set both, or neither and use urlSecretRef"
+        rules::CONNECTION_AND_BOOTSTRAP
     )
 ]))]
 pub struct Database {
@@ -158,7 +158,7 @@ pub struct Migrations {
     /// Run the Job.
     pub enabled: bool,
     /// Time after which the Job has failed, a Go duration.
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::duration()]))]
     pub timeout: String,
 }
 

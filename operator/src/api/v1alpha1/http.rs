@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule;
+use super::rules::{self, rule, rule_at};
 
 /// The user pool whose tokens the API accepts.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
@@ -26,7 +26,13 @@ pub struct AuthSecretRef {
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Other names of the keys: default name → name in this Secret.
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = rules::texts(253)))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        rule(
+            "self.all(key, key in ['cognito-user-pool-id', 'cognito-region', 'cognito-client-id', 'secret-key'])",
+            rules::UNKNOWN_KEY
+        )
+    ]))]
     pub keys: BTreeMap<String, String>,
 }
 
@@ -68,9 +74,10 @@ pub enum Deactivation {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule(
+    rule_at(
+        ".defaultPageSize",
         "self.defaultPageSize <= self.maxPageSize",
-        "api.defaultPageSize must not exceed api.maxPageSize"
+        rules::PAGE_ABOVE_MAX
     )
 ]))]
 pub struct Api {

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule;
+use super::rules::{self, rule};
 
 /// Which image runs. Exactly one of `tag`, `digest` and `policy`.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
@@ -9,7 +9,7 @@ use super::rule;
 #[schemars(extend("x-kubernetes-validations" = [
     rule(
         "[has(self.tag), has(self.digest), has(self.policy)].filter(set, set).size() == 1",
-        "set exactly one of tag, digest and policy"
+        rules::ONE_IMAGE
     )
 ]))]
 pub struct Image {
@@ -25,20 +25,23 @@ pub struct Image {
     #[schemars(extend("x-kubernetes-validations" = [
         rule(
             "self != 'latest'",
-            "tag latest is refused: use policy.newestPushed with pattern ^latest$"
+            rules::TAG_LATEST
         )
     ]))]
     pub tag: Option<String>,
     /// A digest, `sha256:` and 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 71), regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    #[schemars(length(max = 71))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        rule("self.matches('^sha256:[0-9a-f]{64}$')", rules::DIGEST_FORM)
+    ]))]
     pub digest: Option<String>,
     /// A rule that selects a tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
     /// How often the registry is asked, a Go duration.
     #[serde(default = "scan_interval")]
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::duration()]))]
     pub scan_interval: String,
     /// Names of image pull Secrets in the resource's namespace.
     #[serde(default)]

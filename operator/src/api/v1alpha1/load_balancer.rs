@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule;
+use super::rules::{self, rule, rule_at};
 
 /// Form of a target group's ARN.
 pub const TARGET_GROUP_BINDING_PATTERN: &str = "^(arn:aws[a-z-]*:elasticloadbalancing:.+)?$";
@@ -35,15 +35,12 @@ impl Default for Service {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule(
-        "self.scheme != 'internet-facing' || has(self.tls.certificateArn) || self.allowPlaintext",
-        "scheme internet-facing needs tls.certificateArn, or allowPlaintext: true"
-    ),
-    rule(
+    rules::load_balancer(),
+    vec![rule(
         "self.class == oldSelf.class || !self.enabled || !oldSelf.enabled",
         CLASS_IS_FIXED
-    )
-]))]
+    )]
+].concat()))]
 pub struct LoadBalancer {
     /// False: a Service of type ClusterIP.
     pub enabled: bool,
@@ -84,16 +81,16 @@ pub struct LoadBalancer {
     #[schemars(length(max = 512), regex(pattern = TARGET_GROUP_BINDING_PATTERN))]
     pub target_group_arn: String,
     /// Further load balancer attributes; keys that a field sets are refused.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = rules::texts(1024)))]
     pub attributes: BTreeMap<String, String>,
     /// Further target group attributes; keys that a field sets are refused.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = rules::texts(1024)))]
     pub target_group_attributes: BTreeMap<String, String>,
     /// AWS tags.
-    #[schemars(extend("maxProperties" = 50))]
+    #[schemars(extend("maxProperties" = 50, "additionalProperties" = rules::texts(256)))]
     pub tags: BTreeMap<String, String>,
     /// Further annotations of the Service.
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = rules::texts(4096)))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -135,9 +132,10 @@ pub enum Scheme {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule(
+    rule_at(
+        ".intervalSeconds",
         "self.intervalSeconds >= self.timeoutSeconds",
-        "healthCheck.intervalSeconds must be at least timeoutSeconds"
+        rules::INTERVAL_BELOW_TIMEOUT
     )
 ]))]
 pub struct HealthCheck {

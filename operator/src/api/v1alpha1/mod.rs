@@ -9,6 +9,7 @@ mod http;
 mod image;
 mod load_balancer;
 mod rollout;
+pub mod rules;
 mod status;
 mod workload;
 
@@ -33,6 +34,8 @@ pub use workload::{
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use rules::{rule, rule_at};
 
 /// What a platform engineer asks of a Post Service.
 #[expect(
@@ -100,17 +103,20 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule(
+    rule_at(
+        ".replicas",
         "!has(self.replicas) || !self.autoscaling.enabled",
-        "replicas is only allowed with autoscaling.enabled: false"
+        rules::REPLICAS_WITH_AUTOSCALING
     ),
-    rule(
+    rule_at(
+        ".resources.requests.cpu",
         "!self.autoscaling.enabled || 'cpu' in self.resources.requests",
-        "resources.requests.cpu is required while autoscaling.enabled is true: utilisation is a share of it"
+        rules::CPU_REQUEST
     ),
-    rule(
-        "!has(self.rollout.drainDelay) || !self.service.loadBalancer.enabled || duration(self.rollout.drainDelay).getSeconds() >= self.service.loadBalancer.deregistrationDelaySeconds + 10",
-        "rollout.drainDelay must be at least service.loadBalancer.deregistrationDelaySeconds + 10s"
+    rule_at(
+        ".rollout.drainDelay",
+        "!has(self.rollout.drainDelay) || !self.service.loadBalancer.enabled || !self.rollout.drainDelay.matches('^([0-9]+(ms|s|m|h))+$') || duration(self.rollout.drainDelay).getSeconds() >= self.service.loadBalancer.deregistrationDelaySeconds + 10",
+        rules::DRAIN_TOO_SHORT
     )
 ]))]
 pub struct PostServiceSpec {
@@ -174,10 +180,4 @@ pub struct PostServiceSpec {
     /// Additions to the pods.
     #[serde(default)]
     pub pod: Pod,
-}
-
-/// A validation rule of the schema, for `x-kubernetes-validations` (Kubernetes documentation, "CEL
-/// in Kubernetes").
-fn rule(cel: &str, message: &str) -> serde_json::Value {
-    serde_json::json!({"rule": cel, "message": message})
 }

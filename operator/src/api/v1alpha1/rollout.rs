@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// When pod-template changes of a newer operator version take effect.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TemplateUpdates {
@@ -23,12 +25,12 @@ pub struct Rollout {
     #[schemars(length(max = 8), regex(pattern = "^[0-9]+%?$"))]
     pub max_surge: String,
     /// Time without progress after which a rollout has failed, a Go duration.
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::duration()]))]
     pub progress_deadline: String,
     /// How long a deleted pod goes on serving before SIGTERM, a Go duration. Absent:
     /// `deregistrationDelaySeconds + 15s` behind a load balancer, `5s` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::duration()]))]
     pub drain_delay: Option<String>,
     /// Return to the last good image when a rollout fails.
     pub rollback: bool,
@@ -52,7 +54,7 @@ impl Default for Rollout {
 #[serde(rename_all = "camelCase", default)]
 pub struct Bake {
     /// Length of the trial, a Go duration.
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::duration()]))]
     pub duration: String,
     /// Highest share of answers with status 5xx.
     #[schemars(length(max = 4), regex(pattern = "^(100|[0-9]{1,2})%$"))]

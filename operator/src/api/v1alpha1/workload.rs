@@ -4,15 +4,16 @@ use k8s_openapi::api::core::v1::Toleration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule;
+use super::rules::{self, rule, rule_at};
 
 /// Horizontal scaling by CPU utilisation.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule(
+    rule_at(
+        ".minReplicas",
         "self.minReplicas <= self.maxReplicas",
-        "autoscaling.minReplicas must not exceed maxReplicas"
+        rules::MIN_ABOVE_MAX
     )
 ]))]
 pub struct Autoscaling {
@@ -45,13 +46,15 @@ impl Default for Autoscaling {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
-    rule(
+    rule_at(
+        ".service",
         "!has(self.deployment) || has(self.service)",
-        "adopt.service is required with adopt.deployment: it moves before the old pods end"
+        rules::ADOPT_SERVICE
     ),
-    rule(
+    rule_at(
+        ".deployment",
         "!has(self.horizontalPodAutoscaler) || has(self.deployment)",
-        "adopt.deployment is required with adopt.horizontalPodAutoscaler"
+        rules::ADOPT_DEPLOYMENT
     )
 ]))]
 pub struct Adopt {
@@ -72,12 +75,25 @@ pub struct Adopt {
 /// Requests and limits of the container, Kubernetes quantities by resource name.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    rule_at(
+        ".requests",
+        "self.requests.all(name, !(name in self.limits) || !isQuantity(self.requests[name]) || !isQuantity(self.limits[name]) || !quantity(self.requests[name]).isGreaterThan(quantity(self.limits[name])))",
+        rules::REQUEST_ABOVE_LIMIT
+    )
+]))]
 pub struct Resources {
     /// What the scheduler reserves.
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = rules::texts(32)))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        rule("self.all(name, isQuantity(self[name]))", rules::QUANTITY_FORM)
+    ]))]
     pub requests: BTreeMap<String, String>,
     /// What the container may use.
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = rules::texts(32)))]
+    #[schemars(extend("x-kubernetes-validations" = [
+        rule("self.all(name, isQuantity(self[name]))", rules::QUANTITY_FORM)
+    ]))]
     pub limits: BTreeMap<String, String>,
 }
 
@@ -134,10 +150,10 @@ pub struct Monitoring {
     /// Whether a `ServiceMonitor` is made.
     pub service_monitor: ServiceMonitorMode,
     /// Time between scrapes, a Prometheus duration.
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(ms|s|m|h))+$"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::duration()]))]
     pub interval: String,
     /// Labels of the `ServiceMonitor`.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = rules::texts(63)))]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -169,7 +185,7 @@ pub struct ServiceAccount {
     #[schemars(length(max = 253))]
     pub name: String,
     /// Annotations, e.g. `eks.amazonaws.com/role-arn`.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = rules::texts(4096)))]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -181,16 +197,16 @@ pub struct Pod {
     #[schemars(length(max = 64))]
     pub env: Vec<EnvVar>,
     /// Further labels.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = rules::texts(63)))]
     pub labels: BTreeMap<String, String>,
     /// Further annotations.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = rules::texts(4096)))]
     pub annotations: BTreeMap<String, String>,
     /// Labels that a node must carry.
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = rules::texts(63)))]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that are tolerated.
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), transform = rules::bound_tolerations)]
     pub tolerations: Vec<Toleration>,
     /// Over what the pods are spread.
     pub topology_spread: TopologySpread,
