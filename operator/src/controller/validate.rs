@@ -306,7 +306,7 @@ fn rotation_interval(raw: &PostServiceSpec) -> Result<Option<Duration>, Invalid>
     if interval < SHORTEST_ROTATION {
         return Err(Invalid {
             field: FIELD,
-            fault: "must be at least 1h: each change replaces every pod".into(),
+            fault: rules::ROTATION_TOO_SHORT.into(),
         });
     }
     Ok(Some(interval))

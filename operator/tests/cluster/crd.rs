@@ -1,8 +1,12 @@
 //! The custom resource on a real API server: defaults and refusals.
 
+mod refusals;
+
 use crate::world::{Environment, World, merge};
+use kube::CustomResourceExt as _;
 use kube::api::{Patch, PatchParams};
-use post_operator::api::v1alpha1::{PostService, PostServiceSpec};
+use post_operator::api::v1alpha1::{PostService, PostServiceSpec, rules};
+use post_operator::controller::validate;
 use serde_json::{Value, json};
 
 fn object(patch: Value) -> Value {
@@ -49,78 +53,120 @@ async fn the_examples_are_accepted_and_defaulted_as_the_types_say() {
     world.close().await;
 }
 
+/// With tag `1`, unless the patch has `null` there.
+fn tagged(patch: Value) -> Value {
+    let mut body = object(json!({"image": {"tag": "1"}}));
+    merge(&mut body["spec"], patch);
+    let image = body["spec"]["image"].as_object_mut().unwrap();
+    image.retain(|_, value| !value.is_null());
+    body
+}
+
 #[tokio::test]
-async fn the_schema_refuses_what_cannot_work_and_says_why() {
+async fn the_schema_and_the_operator_refuse_the_same_and_say_the_same() {
     let Some(environment) = Environment::find() else {
         return;
     };
     let world = World::open(environment, "refusals").await;
-    let refusals = [
-        (json!({}), "exactly one of tag, digest and policy"),
-        (json!({"image": {"tag": "latest"}}), "tag latest is refused"),
+    for (patch, field, message) in refusals::all() {
+        let mut body = tagged(patch.clone());
+        let by_schema = refused(&world, &body).await;
+        let place = format!("spec.{field}: Invalid value");
+        assert!(by_schema.contains(&place), "{patch}: {by_schema}");
+        assert!(by_schema.contains(&message), "{patch}: {by_schema}");
+        body["metadata"] = json!({"name": "refused", "namespace": "n", "uid": "u"});
+        let service: PostService = serde_json::from_value(body).unwrap();
+        let by_operator = validate::spec(&service).unwrap_err();
+        assert_eq!(by_operator.field, field, "{patch}: {by_operator}");
+        let by_operator = by_operator.to_string();
+        assert!(by_operator.contains(&message), "{patch}: {by_operator}");
+    }
+    world.close().await;
+}
+
+/// What the API server says; an entry of a map is a field like any other.
+async fn refused(world: &World, body: &Value) -> String {
+    let parameters = PatchParams::apply("test").dry_run();
+    let api = world.api::<PostService>();
+    let answer = api.patch("refused", &parameters, &Patch::Apply(body)).await;
+    let error = answer.expect_err(&body.to_string());
+    error.to_string().replace('[', ".").replace(']', "")
+}
+
+#[tokio::test]
+async fn what_only_the_schema_knows_is_refused_by_it() {
+    let Some(environment) = Environment::find() else {
+        return;
+    };
+    let world = World::open(environment, "patterns").await;
+    let long = "x".repeat(1025);
+    for (patch, message) in [
         (
-            json!({"image": {"tag": "1", "digest": format!("sha256:{}", "0".repeat(64))}}),
-            "exactly one of",
-        ),
-        (
-            json!({"image": {"policy": {}}}),
+            json!({"image": {"tag": null, "policy": {}}}),
             "exactly one of newestPushed and semver",
         ),
         (
-            json!({"image": {"tag": "1"}, "replicas": 2}),
-            "replicas is only allowed with",
+            json!({"image": {"repository": "No/Capitals"}}),
+            "spec.image.repository",
+        ),
+        (json!({"image": {"tag": "a b"}}), "spec.image.tag"),
+        (
+            json!({"api": {"corsAllowedOrigins": ["*"]}}),
+            "spec.api.corsAllowedOrigins.0",
+        ),
+        (json!({"comments": {"url": "ftp://a"}}), "spec.comments.url"),
+        (
+            json!({"monitoring": {"interval": "x"}}),
+            rules::DURATION_FORM,
         ),
         (
-            json!({"image": {"tag": "1"}, "resources": {"requests": {"memory": "64Mi"}}}),
-            "resources.requests.cpu is required",
+            json!({"pod": {"env": [{"name": "1A"}]}}),
+            "spec.pod.env.0.name",
         ),
         (
-            json!({"image": {"tag": "1"}, "rollout": {"drainDelay": "2m"}}),
-            "rollout.drainDelay must be at least",
+            json!({"pod": {"tolerations": [{"value": long}]}}),
+            "spec.pod.tolerations.0.value",
         ),
         (
-            json!({"image": {"tag": "1"}, "autoscaling": {"minReplicas": 5}}),
-            "minReplicas must not exceed maxReplicas",
+            json!({"service": {"loadBalancer": {"attributes": {"a": long}}}}),
+            "spec.service.loadBalancer.attributes.a",
         ),
-        (
-            json!({"image": {"tag": "1"}, "api": {"defaultPageSize": 60}}),
-            "defaultPageSize must not exceed",
-        ),
-        (
-            json!({"image": {"tag": "1"}, "service": {"loadBalancer": {"scheme": "internet-facing"}}}),
-            "internet-facing needs tls.certificateArn",
-        ),
-        (
-            json!({"image": {"tag": "1"}, "service": {"loadBalancer": {"healthCheck": {"intervalSeconds": 5}}}}),
-            "intervalSeconds must be at least timeoutSeconds",
-        ),
-        (
-            json!({"image": {"tag": "1"}, "database": {"bootstrap": {"adminSecretRef": {"name": "a"}}}}),
-            "connection and bootstrap belong together",
-        ),
-        (
-            json!({"image": {"tag": "1"}, "adopt": {"deployment": "old"}}),
-            "adopt.service is required with adopt.deployment",
-        ),
-        (
-            json!({"image": {"tag": "1"}, "adopt": {"service": "old", "horizontalPodAutoscaler": "old"}}),
-            "adopt.deployment is required with",
-        ),
-    ];
-    for (patch, message) in refusals {
-        let body = object(patch.clone());
-        let error = world
-            .api::<PostService>()
-            .patch(
-                "refused",
-                &PatchParams::apply("test").dry_run(),
-                &Patch::Apply(body),
-            )
-            .await
-            .expect_err(message);
-        assert!(error.to_string().contains(message), "{patch}: {error}");
+    ] {
+        let mut body = tagged(patch.clone());
+        let said = refused(&world, &body).await;
+        assert!(said.contains(message), "{patch}: {said}");
     }
     world.close().await;
+}
+
+/// Paths of a schema whose size has no bound.
+fn unbounded(path: &str, schema: &Value, found: &mut Vec<String>) {
+    let is = |type_: &str| schema["type"] == type_;
+    let open_text = is("string") && schema["maxLength"].is_null() && schema["enum"].is_null();
+    let open_list = is("array") && schema["maxItems"].is_null();
+    let map = &schema["additionalProperties"];
+    let open_map = !map.is_null() && schema["maxProperties"].is_null();
+    let shapeless = is("object") && map.is_null() && schema["properties"].is_null();
+    if open_text || open_list || open_map || shapeless {
+        found.push(path.to_owned());
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        unbounded(&format!("{path}.{name}"), property, found);
+    }
+    for inner in [map, &schema["items"]] {
+        if inner.is_object() {
+            unbounded(&format!("{path}[]"), inner, found);
+        }
+    }
+}
+
+#[test]
+fn every_list_map_and_text_of_the_spec_has_a_bound() {
+    let crd = serde_json::to_value(PostService::crd()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut found = Vec::new();
+    unbounded("spec", schema, &mut found);
+    assert_eq!(found, Vec::<String>::new());
 }
 
 #[tokio::test]

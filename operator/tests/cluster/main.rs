@@ -11,6 +11,7 @@ mod children;
 mod crd;
 mod database;
 mod database_tls;
+mod fields;
 mod foreign_kinds;
 mod lease;
 mod load_balancer;

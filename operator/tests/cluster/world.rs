@@ -209,11 +209,20 @@ impl World {
 
     /// Pushes an image manifest under `tag` and gives its digest.
     pub async fn push_image(&self, tag: &str) -> String {
+        self.push(tag, tag).await
+    }
+
+    /// Pushes another image under the same `tag`, and gives its digest.
+    pub async fn move_tag(&self, tag: &str) -> String {
+        self.push(tag, "another").await
+    }
+
+    async fn push(&self, tag: &str, content: &str) -> String {
         let manifest = json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 2,
                 "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
-            "layers": [], "annotations": {"tag": tag},
+            "layers": [], "annotations": {"content": content},
         });
         let name = self.repository.split_once('/').unwrap().1;
         let answer = self

@@ -121,7 +121,13 @@ pub struct Bootstrap {
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
     /// Time between changes, a Go duration such as `2160h`.
-    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(s|m|h))+$"))]
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [
+        rules::duration(),
+        rule(
+            "!self.matches('^([0-9]+(ms|s|m|h))+$') || duration(self) >= duration('1h')",
+            rules::ROTATION_TOO_SHORT
+        )
+    ]))]
     pub interval: String,
 }
 

@@ -35,7 +35,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use rules::{rule, rule_at};
+use rules::rule_at;
 
 /// What a platform engineer asks of a Post Service.
 #[expect(

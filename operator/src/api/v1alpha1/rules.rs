@@ -32,6 +32,8 @@ pub const DRAIN_TOO_SHORT: &str =
 /// `database`.
 pub const CONNECTION_AND_BOOTSTRAP: &str =
     "connection and bootstrap belong together: set both, or neither and use urlSecretRef";
+/// `database.bootstrap.rotation.interval`.
+pub const ROTATION_TOO_SHORT: &str = "must be at least 1h: each change replaces every pod";
 /// `auth.secretRef.keys`.
 pub const UNKNOWN_KEY: &str = "only cognito-user-pool-id, cognito-region, cognito-client-id and secret-key may have other names";
 /// `adopt.service`.

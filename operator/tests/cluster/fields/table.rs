@@ -1,0 +1,414 @@
+//! Which field is seen where.
+
+mod surroundings;
+
+use Expected::{Gone, Holds, Is};
+use serde_json::{Value, json};
+
+/// What is found at the place.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// This value.
+    Is(Value),
+    /// A text with this in it.
+    Holds(String),
+    /// No such object.
+    Gone,
+}
+
+/// A field's value and its effect. Values differ from the defaults.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Name of the `PostService` that has it.
+    pub service: &'static str,
+    /// Path below `spec`, without indices.
+    pub field: &'static str,
+    pub value: Value,
+    /// Kind of the object in which it is seen; one that belongs to the `PostService`.
+    pub kind: &'static str,
+    /// JSON pointer into the object; `env` and `conditions` are by name and by type.
+    pub pointer: String,
+    pub expected: Expected,
+}
+
+fn row(
+    service: &'static str,
+    field: &'static str,
+    value: Value,
+    (kind, pointer): (&'static str, &str),
+    expected: Expected,
+) -> Row {
+    Row {
+        service,
+        field,
+        value,
+        kind,
+        pointer: pointer.to_owned(),
+        expected,
+    }
+}
+
+/// Behind a load balancer of its own, with autoscaling.
+pub const BALANCED: &str = "balanced";
+/// In the cluster alone, with what is optional turned off.
+pub const PLAIN: &str = "plain";
+/// Bound to a target group.
+pub const BOUND: &str = "bound";
+/// Open to the world.
+pub const PUBLIC: &str = "public";
+/// With a database that is not there.
+pub const ABSENT: &str = "absent";
+/// Suspended from the beginning.
+pub const SUSPENDED: &str = "suspended";
+
+/// The whole table, for an image of this repository and digest.
+pub fn rows(repository: &str, digest: &str) -> Vec<Row> {
+    [
+        image(repository, digest),
+        rollout(),
+        database(),
+        auth(),
+        api(),
+        surroundings::rows(),
+    ]
+    .concat()
+}
+
+fn image(repository: &str, digest: &str) -> Vec<Row> {
+    let container = ("Deployment", "/spec/template/spec/containers/0/image");
+    let secrets = ("Deployment", "/spec/template/spec/imagePullSecrets");
+    vec![
+        row(
+            BALANCED,
+            "image.repository",
+            json!(repository),
+            container,
+            Holds(format!("{repository}@")),
+        ),
+        row(
+            BALANCED,
+            "image.tag",
+            json!(BALANCED),
+            ("PostService", "/status/image/desired/tag"),
+            Is(json!(BALANCED)),
+        ),
+        row(
+            PLAIN,
+            "image.digest",
+            json!(digest),
+            container,
+            Is(json!(format!("{repository}@{digest}"))),
+        ),
+        row(
+            BALANCED,
+            "image.pullSecrets",
+            json!(["registry"]),
+            secrets,
+            Is(json!([{"name": "registry"}])),
+        ),
+        row(
+            SUSPENDED,
+            "suspend",
+            json!(true),
+            ("PostService", "/status/conditions/Ready/reason"),
+            Is(json!("Suspended")),
+        ),
+        row(SUSPENDED, "suspend", json!(true), ("Service", ""), Gone),
+    ]
+}
+
+fn rollout() -> Vec<Row> {
+    let surge = ("Deployment", "/spec/strategy/rollingUpdate/maxSurge");
+    let deadline = ("Deployment", "/spec/progressDeadlineSeconds");
+    let sleep = "/spec/template/spec/containers/0/lifecycle/preStop/sleep/seconds";
+    let grace = "/spec/template/spec/terminationGracePeriodSeconds";
+    vec![
+        row(
+            BALANCED,
+            "rollout.maxSurge",
+            json!("50%"),
+            surge,
+            Is(json!("50%")),
+        ),
+        row(PLAIN, "rollout.maxSurge", json!("2"), surge, Is(json!(2))),
+        row(
+            BALANCED,
+            "rollout.progressDeadline",
+            json!("7m"),
+            deadline,
+            Is(json!(420)),
+        ),
+        row(
+            BALANCED,
+            "rollout.drainDelay",
+            json!("200s"),
+            ("Deployment", sleep),
+            Is(json!(200)),
+        ),
+        row(
+            BALANCED,
+            "rollout.drainDelay",
+            json!("200s"),
+            ("Deployment", grace),
+            Is(json!(230)),
+        ),
+        row(
+            BALANCED,
+            "rollout.drainDelay",
+            json!("200s"),
+            ("PostService", "/status/drainDelay"),
+            Holds("200".into()),
+        ),
+    ]
+}
+
+/// A variable of the serving container, by value.
+fn variable(
+    service: &'static str,
+    field: &'static str,
+    value: Value,
+    name: &str,
+    expected: &str,
+) -> Row {
+    let pointer = format!("/spec/template/spec/containers/0/env/{name}/value");
+    row(
+        service,
+        field,
+        value,
+        ("Deployment", &pointer),
+        Is(json!(expected)),
+    )
+}
+
+/// A variable of the serving container, by Secret.
+fn reference(
+    service: &'static str,
+    field: &'static str,
+    value: Value,
+    (name, part): (&str, &str),
+    expected: &str,
+) -> Row {
+    let pointer =
+        format!("/spec/template/spec/containers/0/env/{name}/valueFrom/secretKeyRef/{part}");
+    row(
+        service,
+        field,
+        value,
+        ("Deployment", &pointer),
+        Is(json!(expected)),
+    )
+}
+
+fn database() -> Vec<Row> {
+    let deadline = ("Job", "/spec/activeDeadlineSeconds");
+    let ready = ("PostService", "/status/conditions/DatabaseReady/status");
+    let absent = json!("absent-db");
+    vec![
+        reference(
+            PLAIN,
+            "database.urlSecretRef.name",
+            json!("other-db"),
+            ("DATABASE_URL", "name"),
+            "other-db",
+        ),
+        reference(
+            PLAIN,
+            "database.urlSecretRef.key",
+            json!("url"),
+            ("DATABASE_URL", "key"),
+            "url",
+        ),
+        reference(
+            PLAIN,
+            "database.readUrlSecretRef.name",
+            json!("other-db"),
+            ("DATABASE_READ_URL", "name"),
+            "other-db",
+        ),
+        reference(
+            PLAIN,
+            "database.readUrlSecretRef.key",
+            json!("read-url"),
+            ("DATABASE_READ_URL", "key"),
+            "read-url",
+        ),
+        row(
+            ABSENT,
+            "database.urlSecretRef.name",
+            absent,
+            ready,
+            Is(json!("False")),
+        ),
+        row(
+            ABSENT,
+            "database.createDatabase",
+            json!(false),
+            ready,
+            Is(json!("False")),
+        ),
+        row(
+            PLAIN,
+            "database.migrations.enabled",
+            json!(false),
+            ("Job", ""),
+            Gone,
+        ),
+        row(
+            BALANCED,
+            "database.migrations.timeout",
+            json!("3m"),
+            deadline,
+            Is(json!(180)),
+        ),
+        variable(
+            BALANCED,
+            "database.poolSize",
+            json!(5),
+            "DATABASE_POOL_SIZE",
+            "5",
+        ),
+    ]
+}
+
+fn auth() -> Vec<Row> {
+    let keys = json!({"cognito-client-id": "client"});
+    vec![
+        reference(
+            BALANCED,
+            "auth.secretRef.name",
+            json!("board-auth"),
+            ("COGNITO_REGION", "name"),
+            "board-auth",
+        ),
+        reference(
+            BALANCED,
+            "auth.secretRef.keys",
+            keys,
+            ("COGNITO_CLIENT_ID", "key"),
+            "client",
+        ),
+        variable(
+            PLAIN,
+            "auth.cognito.region",
+            json!("eu-west-1"),
+            "COGNITO_REGION",
+            "eu-west-1",
+        ),
+        variable(
+            PLAIN,
+            "auth.cognito.userPoolId",
+            json!("eu-west-1_pool"),
+            "COGNITO_USER_POOL_ID",
+            "eu-west-1_pool",
+        ),
+        variable(
+            PLAIN,
+            "auth.cognito.clientId",
+            json!("app"),
+            "COGNITO_CLIENT_ID",
+            "app",
+        ),
+        variable(
+            BALANCED,
+            "auth.deactivation",
+            json!("Disable"),
+            "DEACTIVATION",
+            "disable",
+        ),
+    ]
+}
+
+fn api() -> Vec<Row> {
+    let origins = json!(["https://a.example", "http://b.example:81"]);
+    let origins_text = "https://a.example,http://b.example:81";
+    let proxies = json!(["10.0.0.0/8", "fd00::/8"]);
+    let base = json!("images.example");
+    let comments = json!("http://comments.example:8090/api");
+    let allowed = ("NetworkPolicy", "/spec/egress/1/ports");
+    vec![
+        variable(
+            BALANCED,
+            "api.defaultPageSize",
+            json!(20),
+            "DEFAULT_PAGE_SIZE",
+            "20",
+        ),
+        variable(
+            BALANCED,
+            "api.maxPageSize",
+            json!(70),
+            "MAX_PAGE_SIZE",
+            "70",
+        ),
+        variable(
+            BALANCED,
+            "api.corsAllowedOrigins",
+            origins,
+            "CORS_ALLOWED_ORIGINS",
+            origins_text,
+        ),
+        variable(
+            BALANCED,
+            "api.rateLimit.readsPerMinute",
+            json!(0),
+            "RATE_LIMIT_READS_PER_MINUTE",
+            "0",
+        ),
+        variable(
+            BALANCED,
+            "api.rateLimit.writesPerMinute",
+            json!(7),
+            "RATE_LIMIT_WRITES_PER_MINUTE",
+            "7",
+        ),
+        variable(
+            BALANCED,
+            "api.trustedProxies",
+            proxies,
+            "TRUSTED_PROXIES",
+            "10.0.0.0/8,fd00::/8",
+        ),
+        variable(
+            BALANCED,
+            "api.anonymousLikes",
+            json!(true),
+            "ANONYMOUS_LIKES",
+            "true",
+        ),
+        variable(
+            BALANCED,
+            "media.bucket",
+            json!("images"),
+            "S3_BUCKET_NAME",
+            "images",
+        ),
+        variable(
+            BALANCED,
+            "media.prefix",
+            json!("board"),
+            "S3_FOLDER_PREFIX",
+            "board",
+        ),
+        variable(
+            BALANCED,
+            "media.publicBaseUrl",
+            base,
+            "API_GATEWAY_DOMAIN",
+            "images.example",
+        ),
+        variable(
+            BALANCED,
+            "comments.url",
+            comments.clone(),
+            "COMMENT_SERVICE_URL",
+            "http://comments.example:8090/api",
+        ),
+        row(
+            BALANCED,
+            "comments.url",
+            comments,
+            allowed,
+            Holds("8090".into()),
+        ),
+    ]
+}
