@@ -313,9 +313,13 @@ fn rotation_interval(raw: &PostServiceSpec) -> Result<Option<Duration>, Invalid>
 }
 
 fn duration(field: &'static str, text: &str) -> Result<Duration, Invalid> {
+    // Go has more forms; these are the schema's.
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_digit() || "hms".contains(c));
     text.parse::<kube::core::Duration>()
         .ok()
-        .filter(|parsed| !parsed.is_negative())
+        .filter(|_| plain && text.ends_with(['h', 'm', 's']))
         .map(Duration::from)
         .ok_or_else(|| Invalid {
             field,

@@ -132,7 +132,7 @@ async fn what_only_the_schema_knows_is_refused_by_it() {
             "spec.service.loadBalancer.attributes.a",
         ),
     ] {
-        let mut body = tagged(patch.clone());
+        let body = tagged(patch.clone());
         let said = refused(&world, &body).await;
         assert!(said.contains(message), "{patch}: {said}");
     }
@@ -177,16 +177,33 @@ async fn what_the_cloud_cannot_change_is_immutable() {
     let world = World::open(environment, "immutable").await;
     let api = world.api::<PostService>();
     let parameters = PatchParams::apply("test");
-    let mut body = object(json!({"image": {"tag": "1"}}));
+    let body = object(json!({"image": {"tag": "1"}, "database": {
+        "connection": {"host": "db.example", "name": "board"},
+        "bootstrap": {"adminSecretRef": {"name": "admin"}},
+    }}));
     api.patch("refused", &parameters, &Patch::Apply(&body))
         .await
         .unwrap();
-    body["spec"]["service"] =
-        json!({"loadBalancer": {"scheme": "internet-facing", "allowPlaintext": true}});
-    let error = api
-        .patch("refused", &parameters, &Patch::Apply(&body))
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("scheme is immutable"), "{error}");
+    let exposed = json!({"scheme": "internet-facing", "allowPlaintext": true});
+    for (pointer, value, message) in [
+        (
+            "/database/connection/name",
+            json!("other"),
+            "database.connection.name is immutable",
+        ),
+        (
+            "/service/loadBalancer",
+            exposed,
+            "service.loadBalancer.scheme is immutable",
+        ),
+    ] {
+        let mut changed = body.clone();
+        changed["spec"]["service"] = json!({"loadBalancer": {}});
+        *changed["spec"].pointer_mut(pointer).unwrap() = value;
+        let changed = Patch::Apply(&changed);
+        let answer = api.patch("refused", &parameters, &changed);
+        let error = answer.await.expect_err(message).to_string();
+        assert!(error.contains(message), "{error}");
+    }
     world.close().await;
 }

@@ -17,16 +17,17 @@ use crate::foreign_kinds::ForeignKinds;
 use crate::world::{Environment, PATIENCE, World, merge};
 use table::{Expected, Row};
 
-/// Fields whose effect is seen by a test of its own, and the file that holds it.
+/// Fields whose effect is seen by a test of its own, and the file
+/// that speaks of it (of `accounts_kit.rs`, those of `database.rs` use what it says).
 const ELSEWHERE: [(&str, &str); 17] = [
     ("rollout.hold", "fields.rs"),
     ("image.scanInterval", "fields.rs"),
     ("stopped", "replicas.rs"),
     ("replicas", "replicas.rs"),
     ("autoscaling.enabled", "replicas.rs"),
-    ("database.connection.host", "database.rs"),
-    ("database.connection.port", "database.rs"),
-    ("database.connection.name", "database.rs"),
+    ("database.connection.host", "accounts_kit.rs"),
+    ("database.connection.port", "accounts_kit.rs"),
+    ("database.connection.name", "accounts_kit.rs"),
     ("database.bootstrap.adminSecretRef.name", "database.rs"),
     ("database.bootstrap.rotation.interval", "rotation.rs"),
     ("database.tls.mode", "database_tls.rs"),

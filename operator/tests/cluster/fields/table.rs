@@ -1,5 +1,6 @@
 //! Which field is seen where.
 
+mod application;
 mod surroundings;
 
 use Expected::{Gone, Holds, Is};
@@ -67,8 +68,7 @@ pub fn rows(repository: &str, digest: &str) -> Vec<Row> {
         image(repository, digest),
         rollout(),
         database(),
-        auth(),
-        api(),
+        application::rows(),
         surroundings::rows(),
     ]
     .concat()
@@ -202,7 +202,7 @@ fn reference(
 fn database() -> Vec<Row> {
     let deadline = ("Job", "/spec/activeDeadlineSeconds");
     let ready = ("PostService", "/status/conditions/DatabaseReady/status");
-    let absent = json!("absent-db");
+    let absent = json!({"name": "absent-db", "key": "database-url"});
     vec![
         reference(
             PLAIN,
@@ -234,7 +234,7 @@ fn database() -> Vec<Row> {
         ),
         row(
             ABSENT,
-            "database.urlSecretRef.name",
+            "database.urlSecretRef",
             absent,
             ready,
             Is(json!("False")),
@@ -266,149 +266,6 @@ fn database() -> Vec<Row> {
             json!(5),
             "DATABASE_POOL_SIZE",
             "5",
-        ),
-    ]
-}
-
-fn auth() -> Vec<Row> {
-    let keys = json!({"cognito-client-id": "client"});
-    vec![
-        reference(
-            BALANCED,
-            "auth.secretRef.name",
-            json!("board-auth"),
-            ("COGNITO_REGION", "name"),
-            "board-auth",
-        ),
-        reference(
-            BALANCED,
-            "auth.secretRef.keys",
-            keys,
-            ("COGNITO_CLIENT_ID", "key"),
-            "client",
-        ),
-        variable(
-            PLAIN,
-            "auth.cognito.region",
-            json!("eu-west-1"),
-            "COGNITO_REGION",
-            "eu-west-1",
-        ),
-        variable(
-            PLAIN,
-            "auth.cognito.userPoolId",
-            json!("eu-west-1_pool"),
-            "COGNITO_USER_POOL_ID",
-            "eu-west-1_pool",
-        ),
-        variable(
-            PLAIN,
-            "auth.cognito.clientId",
-            json!("app"),
-            "COGNITO_CLIENT_ID",
-            "app",
-        ),
-        variable(
-            BALANCED,
-            "auth.deactivation",
-            json!("Disable"),
-            "DEACTIVATION",
-            "disable",
-        ),
-    ]
-}
-
-fn api() -> Vec<Row> {
-    let origins = json!(["https://a.example", "http://b.example:81"]);
-    let origins_text = "https://a.example,http://b.example:81";
-    let proxies = json!(["10.0.0.0/8", "fd00::/8"]);
-    let base = json!("images.example");
-    let comments = json!("http://comments.example:8090/api");
-    let allowed = ("NetworkPolicy", "/spec/egress/1/ports");
-    vec![
-        variable(
-            BALANCED,
-            "api.defaultPageSize",
-            json!(20),
-            "DEFAULT_PAGE_SIZE",
-            "20",
-        ),
-        variable(
-            BALANCED,
-            "api.maxPageSize",
-            json!(70),
-            "MAX_PAGE_SIZE",
-            "70",
-        ),
-        variable(
-            BALANCED,
-            "api.corsAllowedOrigins",
-            origins,
-            "CORS_ALLOWED_ORIGINS",
-            origins_text,
-        ),
-        variable(
-            BALANCED,
-            "api.rateLimit.readsPerMinute",
-            json!(0),
-            "RATE_LIMIT_READS_PER_MINUTE",
-            "0",
-        ),
-        variable(
-            BALANCED,
-            "api.rateLimit.writesPerMinute",
-            json!(7),
-            "RATE_LIMIT_WRITES_PER_MINUTE",
-            "7",
-        ),
-        variable(
-            BALANCED,
-            "api.trustedProxies",
-            proxies,
-            "TRUSTED_PROXIES",
-            "10.0.0.0/8,fd00::/8",
-        ),
-        variable(
-            BALANCED,
-            "api.anonymousLikes",
-            json!(true),
-            "ANONYMOUS_LIKES",
-            "true",
-        ),
-        variable(
-            BALANCED,
-            "media.bucket",
-            json!("images"),
-            "S3_BUCKET_NAME",
-            "images",
-        ),
-        variable(
-            BALANCED,
-            "media.prefix",
-            json!("board"),
-            "S3_FOLDER_PREFIX",
-            "board",
-        ),
-        variable(
-            BALANCED,
-            "media.publicBaseUrl",
-            base,
-            "API_GATEWAY_DOMAIN",
-            "images.example",
-        ),
-        variable(
-            BALANCED,
-            "comments.url",
-            comments.clone(),
-            "COMMENT_SERVICE_URL",
-            "http://comments.example:8090/api",
-        ),
-        row(
-            BALANCED,
-            "comments.url",
-            comments,
-            allowed,
-            Holds("8090".into()),
         ),
     ]
 }
