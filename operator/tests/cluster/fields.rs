@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -265,11 +266,11 @@ async fn faults(world: &World, rows: &[Row]) -> Vec<String> {
     let mut found: BTreeMap<(&str, &str), Vec<Value>> = BTreeMap::new();
     let mut faults = Vec::new();
     for row in rows {
-        let key = (row.service, row.kind);
-        if !found.contains_key(&key) {
-            found.insert(key, objects(world, row.service, row.kind).await);
-        }
-        faults.extend(fault(row, &found[&key]));
+        let objects = match found.entry((row.service, row.kind)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(objects(world, row.service, row.kind).await),
+        };
+        faults.extend(fault(row, objects));
     }
     faults
 }

@@ -14,14 +14,13 @@ fn refusal(patch: Value, field: &'static str, message: &str) -> Refusal {
 }
 
 pub fn all() -> Vec<Refusal> {
-    [of_workload(), of_load_balancer()].concat()
+    [of_workload(), of_scaling(), of_load_balancer()].concat()
 }
 
 fn of_workload() -> Vec<Refusal> {
     let digest = format!("sha256:{}", "0".repeat(64));
     let connection = json!({"host": "db.example"});
     let rotating = json!({"adminSecretRef": {"name": "a"}, "rotation": {"interval": "5m"}});
-    let old = json!({"service": "old", "horizontalPodAutoscaler": "old"});
     let keys = json!({"secretRef": {"keys": {"password": "x"}}});
     vec![
         refusal(json!({"image": {"tag": null}}), "image", rules::ONE_IMAGE),
@@ -39,11 +38,6 @@ fn of_workload() -> Vec<Refusal> {
             json!({"image": {"tag": null, "digest": "sha256:00"}}),
             "image.digest",
             rules::DIGEST_FORM,
-        ),
-        refusal(
-            json!({"image": {"scanInterval": "often"}}),
-            "image.scanInterval",
-            rules::DURATION_FORM,
         ),
         refusal(
             json!({"rollout": {"progressDeadline": "1.5h"}}),
@@ -90,6 +84,12 @@ fn of_workload() -> Vec<Refusal> {
             "auth.secretRef.keys",
             rules::UNKNOWN_KEY,
         ),
+    ]
+}
+
+fn of_scaling() -> Vec<Refusal> {
+    let old = json!({"service": "old", "horizontalPodAutoscaler": "old"});
+    vec![
         refusal(
             json!({"api": {"defaultPageSize": 60}}),
             "api.defaultPageSize",

@@ -6,7 +6,15 @@ use super::Expected::{self, Gone, Holds, Is};
 use super::{BALANCED, BOUND, PLAIN, PUBLIC, Row, row, variable};
 
 pub fn rows() -> Vec<Row> {
-    [service(), load_balancer(), scaling(), neighbours(), pod()].concat()
+    [
+        service(),
+        load_balancer(),
+        health_check(),
+        scaling(),
+        neighbours(),
+        pod(),
+    ]
+    .concat()
 }
 
 fn service() -> Vec<Row> {
@@ -100,36 +108,6 @@ fn load_balancer() -> Vec<Row> {
             groups,
             "preserve_client_ip.enabled=true",
         ),
-        balanced(
-            "service.loadBalancer.healthCheck.path",
-            json!("/livez"),
-            "healthcheck-path",
-            "/livez",
-        ),
-        balanced(
-            "service.loadBalancer.healthCheck.intervalSeconds",
-            json!(20),
-            "healthcheck-interval",
-            "20",
-        ),
-        balanced(
-            "service.loadBalancer.healthCheck.timeoutSeconds",
-            json!(7),
-            "healthcheck-timeout",
-            "7",
-        ),
-        balanced(
-            "service.loadBalancer.healthCheck.healthyThreshold",
-            json!(4),
-            "healthcheck-healthy-threshold",
-            "4",
-        ),
-        balanced(
-            "service.loadBalancer.healthCheck.unhealthyThreshold",
-            json!(5),
-            "healthcheck-unhealthy-threshold",
-            "5",
-        ),
         holds(
             "service.loadBalancer.deregistrationDelaySeconds",
             json!(60),
@@ -178,6 +156,44 @@ fn load_balancer() -> Vec<Row> {
             json!({"example.com/owner": "board"}),
             own,
             Is(json!("board")),
+        ),
+    ]
+}
+
+fn health_check() -> Vec<Row> {
+    let balanced = |field, value, name, expected: &str| {
+        annotation(BALANCED, field, value, name, Is(json!(expected)))
+    };
+    vec![
+        balanced(
+            "service.loadBalancer.healthCheck.path",
+            json!("/livez"),
+            "healthcheck-path",
+            "/livez",
+        ),
+        balanced(
+            "service.loadBalancer.healthCheck.intervalSeconds",
+            json!(20),
+            "healthcheck-interval",
+            "20",
+        ),
+        balanced(
+            "service.loadBalancer.healthCheck.timeoutSeconds",
+            json!(7),
+            "healthcheck-timeout",
+            "7",
+        ),
+        balanced(
+            "service.loadBalancer.healthCheck.healthyThreshold",
+            json!(4),
+            "healthcheck-healthy-threshold",
+            "4",
+        ),
+        balanced(
+            "service.loadBalancer.healthCheck.unhealthyThreshold",
+            json!(5),
+            "healthcheck-unhealthy-threshold",
+            "5",
         ),
     ]
 }
