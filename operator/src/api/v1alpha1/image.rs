@@ -41,7 +41,7 @@ pub struct Image {
     pub policy: Option<Policy>,
     /// How often the registry is asked, a Go duration.
     #[serde(default = "scan_interval")]
-    #[schemars(length(max = 16), extend("x-kubernetes-validations" = [rules::duration()]))]
+    #[schemars(length(max = 16), regex(pattern = "^([0-9]+(ms|s|m|h))+$"))]
     pub scan_interval: String,
     /// Names of image pull Secrets in the resource's namespace.
     #[serde(default)]
