@@ -21,4 +21,5 @@ mod rotation;
 mod rotation_load;
 mod secrets;
 mod status;
+#[path = "../kit/world.rs"]
 mod world;
