@@ -99,14 +99,21 @@ async fn end_job(cluster: &Cluster, resource: &ApiResource, job: &DynamicObject)
 /// The Deployment controller: every pod of the present template serves at once.
 async fn serve(cluster: &Cluster, resource: &ApiResource, deployment: &DynamicObject) {
     let replicas = deployment.data["spec"]["replicas"].as_i64().unwrap_or(1);
-    let count = if replicas == 0 { Value::Null } else { json!(replicas) };
+    let count = if replicas == 0 {
+        Value::Null
+    } else {
+        json!(replicas)
+    };
     let status = json!({
         "observedGeneration": deployment.metadata.generation, "replicas": count,
         "updatedReplicas": count, "readyReplicas": count, "availableReplicas": count,
     });
     let live = &deployment.data["status"];
     let fields = status.as_object().unwrap();
-    if fields.iter().any(|(field, value)| live[field.as_str()] != *value) {
+    if fields
+        .iter()
+        .any(|(field, value)| live[field.as_str()] != *value)
+    {
         patch_status(cluster, resource, deployment, status).await;
     }
 }

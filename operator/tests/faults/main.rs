@@ -15,44 +15,133 @@ mod scenarios;
 mod search;
 mod snapshot;
 mod stage;
+mod transitions;
 mod watch;
 #[path = "../kit/world.rs"]
 #[expect(dead_code, reason = "shared with other test programs")]
 mod world;
 
+use std::time::Duration;
+
 use proxy::Fault;
-use search::{Baseline, baselines, search};
-use stage::on_stage;
+use search::{Baseline, Disturbance, baselines, search};
+use stage::{Stage, on_stage};
+use watch::{WatchFault, WatchKind};
+
+const KILLS: &[Fault] = &[Fault::KillBefore, Fault::KillAfter];
+const REFUSALS: &[Fault] = &[
+    Fault::Answer(409),
+    Fault::Answer(429),
+    Fault::Answer(500),
+    Fault::LoseRequest,
+    Fault::LoseAnswer,
+];
+/// How stale a disturbed watch becomes.
+const STALE: Duration = Duration::from_millis(700);
+const WATCH_FAULTS: &[WatchKind] = &[
+    WatchKind::Cut,
+    WatchKind::Delay(STALE),
+    WatchKind::Lose(STALE),
+    WatchKind::Replay(STALE),
+];
+const WATCHED: &[&str] = &["postservices", "deployments", "jobs", "services"];
 
 /// Every write of every story, with each fault.
-fn every(baselines: &[Baseline], faults: &[Fault]) -> Vec<(Baseline, usize, Fault)> {
+fn at_every_write(told: &[Baseline], faults: &[Fault]) -> Vec<(Baseline, Disturbance)> {
     let mut attempts = Vec::new();
-    for baseline in baselines {
+    for baseline in told {
         for n in 0..baseline.writes {
-            attempts.extend(faults.iter().map(|fault| (baseline.clone(), n, *fault)));
+            let with = |fault: &Fault| (baseline.clone(), Disturbance::Write(n, *fault));
+            attempts.extend(faults.iter().map(with));
         }
     }
     attempts
 }
 
+/// Every story with each fault of each watch.
+fn at_every_watch(told: &[Baseline]) -> Vec<(Baseline, Disturbance)> {
+    let mut attempts = Vec::new();
+    for baseline in told {
+        for plural in WATCHED {
+            for kind in WATCH_FAULTS.iter().copied() {
+                let fault = WatchFault { plural, kind };
+                attempts.push((baseline.clone(), Disturbance::Watch(fault)));
+            }
+        }
+    }
+    attempts
+}
+
+/// Each `step`th attempt, the same ones in every run: what fits into an ordinary run.
+fn sample(attempts: Vec<(Baseline, Disturbance)>, step: usize) -> Vec<(Baseline, Disturbance)> {
+    attempts.into_iter().step_by(step).collect()
+}
+
+/// Searches and prints the counts as `label`.
+async fn expect_the_same(
+    stage: &'static Stage,
+    attempts: Vec<(Baseline, Disturbance)>,
+    label: &str,
+) {
+    let counts = search(stage, attempts).await;
+    let divergences = &counts.divergences;
+    println!(
+        "{label} {}, divergences {}",
+        counts.tried,
+        divergences.len()
+    );
+    assert!(divergences.is_empty(), "{}", divergences.join("\n\n"));
+}
+
 #[test]
+fn an_operator_killed_at_some_writes_comes_to_the_same_end() {
+    on_stage(|stage| async move {
+        let told = baselines(stage, scenarios::chosen()).await;
+        let attempts = sample(at_every_write(&told, KILLS), 7);
+        expect_the_same(stage, attempts, "crash points tried").await;
+    });
+}
+
+#[test]
+#[ignore = "minutes: `cargo dev test operator --full`"]
 fn an_operator_killed_at_any_write_comes_to_the_same_end() {
     on_stage(|stage| async move {
-        let told = baselines(stage, scenarios::all()).await;
-        for baseline in &told {
-            println!("{}: {} writes", baseline.scenario.name, baseline.writes);
+        let told = baselines(stage, scenarios::chosen()).await;
+        expect_the_same(stage, at_every_write(&told, KILLS), "crash points tried").await;
+    });
+}
+
+#[test]
+#[ignore = "minutes: `cargo dev test operator --full`"]
+fn a_write_that_is_refused_or_lost_changes_nothing_of_the_end() {
+    on_stage(|stage| async move {
+        let told = baselines(stage, scenarios::chosen()).await;
+        expect_the_same(stage, at_every_write(&told, REFUSALS), "faults injected").await;
+    });
+}
+
+#[test]
+#[ignore = "minutes: `cargo dev test operator --full`"]
+fn watches_that_break_lag_or_step_back_change_nothing_of_the_end() {
+    on_stage(|stage| async move {
+        let told = baselines(stage, scenarios::chosen()).await;
+        expect_the_same(stage, at_every_watch(&told), "watch faults injected").await;
+    });
+}
+
+#[test]
+fn a_restart_and_three_passes_with_nothing_to_do_write_nothing() {
+    on_stage(|stage| async move {
+        let mut case = stage.case().await;
+        case.apply("1", &serde_json::json!({})).await;
+        case.settle(Duration::from_millis(1500)).await;
+        case.proxy.reset();
+        case.restart().await;
+        for _ in 0..3 {
+            let written = case.writes_of_a_pass().await;
+            assert!(written.is_empty(), "{written:?}");
         }
-        let attempts = every(&told, &[Fault::KillBefore, Fault::KillAfter]);
-        let counts = search(stage, attempts).await;
-        println!(
-            "crash points tried {}, divergences {}",
-            counts.tried,
-            counts.divergences.len()
-        );
-        assert!(
-            counts.divergences.is_empty(),
-            "{}",
-            counts.divergences.join("\n\n")
-        );
+        case.close().await;
+        println!("writes of a restart and 3 passes: 0");
     });
 }

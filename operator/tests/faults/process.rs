@@ -72,6 +72,7 @@ impl Operator {
             .env("AWS_REGION", "ap-northeast-2")
             // Threads for two cores each would only wait for each other.
             .env("TOKIO_WORKER_THREADS", "2")
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -36,8 +36,6 @@ pub enum Fault {
     LoseRequest,
     /// The API server does it; the connection ends before the answer reaches the operator.
     LoseAnswer,
-    /// Nothing comes back for this long, then the connection ends.
-    Hang(Duration),
 }
 
 impl Fault {
@@ -217,10 +215,7 @@ impl State {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn handle(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> anyhow::Result<Response<Body>> {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> anyhow::Result<Response<Body>> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         if matches!(parts.method, Method::GET | Method::HEAD) {
@@ -268,13 +263,13 @@ impl State {
         Ok(answer)
     }
 
-    /// Takes the fault that is meant for the `nth` event (from 0) of a watch on `plural`.
-    pub fn watch_fault(&self, plural: &str, nth: usize) -> Option<WatchFault> {
+    /// Takes the fault that is meant for the next event of a watch on `plural`.
+    pub fn watch_fault(&self, plural: &str) -> Option<WatchFault> {
         let mut counts = self.counts();
         let at = counts
             .watch_faults
             .iter()
-            .position(|fault| fault.plural == plural && fault.nth <= nth)?;
+            .position(|fault| fault.plural == plural)?;
         counts.watch_faults.remove(at)
     }
 
@@ -316,18 +311,10 @@ impl State {
                 Err(anyhow::anyhow!("struck"))
             }
             Fault::Answer(code) => Ok(refusal(code)),
-            Fault::Hang(time) => {
-                tokio::time::sleep(time).await;
-                Err(anyhow::anyhow!("struck"))
-            }
         }
     }
 
-    async fn forward(
-        &self,
-        parts: request::Parts,
-        body: Bytes,
-    ) -> anyhow::Result<Response<Body>> {
+    async fn forward(&self, parts: request::Parts, body: Bytes) -> anyhow::Result<Response<Body>> {
         let target = parts.uri.path_and_query().map_or("/", |text| text.as_str());
         let mut request = Request::builder().method(parts.method).uri(target);
         for (name, value) in &parts.headers {
@@ -393,10 +380,7 @@ fn full(text: String) -> Body {
 }
 
 fn class(path: &str) -> Class {
-    let is = |plural: &str| {
-        path.split('/')
-            .any(|segment| segment == plural)
-    };
+    let is = |plural: &str| path.split('/').any(|segment| segment == plural);
     if is("events") {
         Class::Event
     } else if is("leases") {

@@ -1,7 +1,5 @@
 //! The stories that are told undisturbed and then with every fault.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use post_operator::api::v1alpha1::PostService;
@@ -51,9 +49,21 @@ fn after(name: &'static str, before: Value, act: Act) -> Scenario {
     }
 }
 
+/// Every story, or those whose name contains what `FAULTS_STORY` says.
+pub fn chosen() -> Vec<Scenario> {
+    let part = std::env::var("FAULTS_STORY").unwrap_or_default();
+    let mut stories = all();
+    stories.retain(|story| story.name.contains(&part));
+    stories
+}
+
 /// Every story. A new one is a line.
-pub fn all() -> Vec<Scenario> {
-    let create = |name, spec| Scenario { name, before: None, act: Act::Apply("1", spec) };
+fn all() -> Vec<Scenario> {
+    let create = |name, spec| Scenario {
+        name,
+        before: None,
+        act: Act::Apply("1", spec),
+    };
     let settled = |name, act| after(name, json!({}), act);
     let hold = json!({"rollout": {"hold": true}});
     let suspend = json!({"suspend": true});
@@ -62,24 +72,84 @@ pub fn all() -> Vec<Scenario> {
         create("create", json!({})),
         create("create without migrations", no_job),
         create("create suspended", suspend.clone()),
-        create("create without load balancer", json!({"service": {"loadBalancer": {"enabled": false}}})),
+        create(
+            "create without load balancer",
+            json!({"service": {"loadBalancer": {"enabled": false}}}),
+        ),
         settled("another tag", Act::Apply("2", json!({}))),
-        settled("another tag and template", Act::Apply("2", json!({"api": {"maxPageSize": 40}}))),
+        settled(
+            "another tag and template",
+            Act::Apply("2", json!({"api": {"maxPageSize": 40}})),
+        ),
         settled("another tag, held", Act::Apply("2", hold.clone())),
         after("a held tag let go", hold, Act::Apply("2", json!({}))),
-        after("suspended no more", suspend.clone(), Act::Apply("1", json!({}))),
+        after(
+            "suspended no more",
+            suspend.clone(),
+            Act::Apply("1", json!({})),
+        ),
         update("suspended", suspend),
-        update("api settings", json!({"api": {"defaultPageSize": 20, "anonymousLikes": true}})),
+        update(
+            "api settings",
+            json!({"api": {"defaultPageSize": 20, "anonymousLikes": true}}),
+        ),
         update("resources", json!({"resources": {"limits": {"cpu": "1"}}})),
-        update("autoscaling bounds", json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})),
-        update("load balancer settings", json!({"service": {"loadBalancer": {"crossZone": false, "sourceRanges": ["10.0.0.0/8"]}}})),
-        update("deregistration delay", json!({"service": {"loadBalancer": {"deregistrationDelaySeconds": 60}}})),
-        update("load balancer off", json!({"service": {"loadBalancer": {"enabled": false}}})),
+        update(
+            "autoscaling bounds",
+            json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}),
+        ),
+        update(
+            "load balancer settings",
+            json!({"service": {"loadBalancer": {"crossZone": false, "sourceRanges": ["10.0.0.0/8"]}}}),
+        ),
+        update(
+            "deregistration delay",
+            json!({"service": {"loadBalancer": {"deregistrationDelaySeconds": 60}}}),
+        ),
+        update(
+            "load balancer off",
+            json!({"service": {"loadBalancer": {"enabled": false}}}),
+        ),
         update("service port", json!({"service": {"port": 8080}})),
-        update("pod additions", json!({"pod": {"env": [{"name": "EXTRA", "value": "1"}], "labels": {"team": "a"}}})),
-        update("service account", json!({"serviceAccount": {"name": "other"}})),
-        update("an invalid spec", json!({"adopt": {"service": "old"}})),
-        settled("secret values", Act::Secret("post-secrets", json!({"cognito-client-id": "other"}))),
+        update(
+            "pod additions",
+            json!({"pod": {"env": [{"name": "EXTRA", "value": "1"}], "labels": {"team": "a"}}}),
+        ),
+        update(
+            "service account",
+            json!({"serviceAccount": {"name": "other"}}),
+        ),
+        update(
+            "an invalid spec",
+            json!({"resources": {"requests": {"cpu": "2"}}}),
+        ),
+        update("stopped", json!({"stopped": true})),
+        after(
+            "stopped no more",
+            json!({"stopped": true}),
+            Act::Apply("1", json!({})),
+        ),
+        update(
+            "fixed replicas",
+            json!({"autoscaling": {"enabled": false}, "replicas": 2}),
+        ),
+        after(
+            "autoscaled again",
+            json!({"autoscaling": {"enabled": false}, "replicas": 2}),
+            Act::Apply("1", json!({})),
+        ),
+        update(
+            "no disruption budget",
+            json!({"podDisruptionBudget": {"enabled": false}}),
+        ),
+        update(
+            "no network policy",
+            json!({"networkPolicy": {"enabled": false}}),
+        ),
+        settled(
+            "secret values",
+            Act::Secret("post-secrets", json!({"cognito-client-id": "other"})),
+        ),
         settled("retry token", Act::Retry),
         settled("deployment deleted", Act::Delete("Deployment")),
         settled("service deleted", Act::Delete("Service")),
@@ -91,13 +161,12 @@ pub fn all() -> Vec<Scenario> {
 }
 
 impl Scenario {
-    /// Brings about what is there before.
-    pub async fn prepare(&self, case: &Case) {
+    /// Asks for what is there before; `false`: nothing is.
+    pub async fn prepare(&self, case: &Case) -> bool {
         if let Some(spec) = &self.before {
             case.apply("1", spec).await;
-            case.settle(Duration::from_millis(300)).await;
-            case.forget();
         }
+        self.before.is_some()
     }
 
     /// Does what the story is about.
@@ -118,7 +187,8 @@ impl Scenario {
             Act::DeleteAll => case.delete("PostService", NAME).await,
             Act::Recreate => {
                 case.delete("PostService", NAME).await;
-                case.apply("1", self.before.as_ref().unwrap_or(&json!({}))).await;
+                case.apply("1", self.before.as_ref().unwrap_or(&json!({})))
+                    .await;
             }
             Act::Retry => {
                 let patch = json!({"metadata": {"annotations":
@@ -128,6 +198,7 @@ impl Scenario {
                     .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
                     .await
                     .unwrap();
+                case.catch_up().await;
             }
         }
     }

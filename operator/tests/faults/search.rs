@@ -9,9 +9,10 @@ use crate::proxy::{Class, Fault};
 use crate::scenarios::Scenario;
 use crate::snapshot;
 use crate::stage::{Case, Stage};
+use crate::watch::WatchFault;
 
 /// No write for this long ends an undisturbed story.
-const QUIET: Duration = Duration::from_millis(1500);
+pub const QUIET: Duration = Duration::from_millis(1500);
 /// No write for this long ends a story whose end is as expected.
 const STILL: Duration = Duration::from_millis(250);
 
@@ -22,8 +23,42 @@ pub struct Baseline {
     pub scenario: Scenario,
     /// Writes that count.
     pub writes: usize,
+    before: Option<String>,
     end: String,
     history: History,
+}
+
+/// What disturbs a story.
+#[derive(Clone, Debug)]
+pub enum Disturbance {
+    /// A fault at a write, counted from 0.
+    Write(usize, Fault),
+    /// A fault at the next event of a watch.
+    Watch(WatchFault),
+}
+
+impl Disturbance {
+    fn kills(&self) -> bool {
+        matches!(self, Self::Write(_, fault) if fault.kills())
+    }
+
+    fn arm(&self, case: &Case) {
+        match self {
+            Self::Write(n, fault) => case.proxy.arm(*n, *fault),
+            Self::Watch(fault) => case.proxy.disturb(fault.clone()),
+        }
+    }
+
+    /// What was hit, if anything was.
+    fn hit(&self, case: &Case) -> Option<String> {
+        match self {
+            Self::Write(..) => case.proxy.has_struck(),
+            Self::Watch(fault) => case
+                .proxy
+                .is_undisturbed()
+                .then(|| format!("watch of {}", fault.plural)),
+        }
+    }
 }
 
 /// What a disturbed story came to.
@@ -58,13 +93,23 @@ pub async fn baselines(stage: &'static Stage, scenarios: Vec<Scenario>) -> Vec<B
 
 async fn baseline(stage: &'static Stage, scenario: Scenario) -> Baseline {
     let case = stage.case().await;
-    scenario.prepare(&case).await;
+    let before = if scenario.prepare(&case).await {
+        case.settle(QUIET).await;
+        case.forget();
+        Some(case.snapshot())
+    } else {
+        None
+    };
     scenario.act(&case).await;
     case.settle(QUIET).await;
     let writes = case.proxy.writes();
     let baseline = Baseline {
         scenario,
-        writes: writes.iter().filter(|write| write.class == Class::Main).count(),
+        before,
+        writes: writes
+            .iter()
+            .filter(|write| write.class == Class::Main)
+            .count(),
         end: case.snapshot(),
         history: case.namespace().history,
     };
@@ -73,15 +118,12 @@ async fn baseline(stage: &'static Stage, scenario: Scenario) -> Baseline {
 }
 
 /// Tells each story with its fault.
-pub async fn search(
-    stage: &'static Stage,
-    attempts: Vec<(Baseline, usize, Fault)>,
-) -> Counts {
+pub async fn search(stage: &'static Stage, attempts: Vec<(Baseline, Disturbance)>) -> Counts {
     let verdicts: Vec<_> = futures::stream::iter(attempts)
-        .map(|(baseline, n, fault)| {
+        .map(|(baseline, disturbance)| {
             tokio::spawn(async move {
-                let verdict = disturbed(stage, &baseline, n, fault).await;
-                (baseline.scenario.name, n, fault, verdict)
+                let verdict = disturbed(stage, &baseline, &disturbance).await;
+                (baseline.scenario.name, disturbance, verdict)
             })
         })
         .buffered(64)
@@ -89,7 +131,7 @@ pub async fn search(
         .collect()
         .await;
     let mut counts = Counts::default();
-    for (name, n, fault, verdict) in verdicts {
+    for (name, disturbance, verdict) in verdicts {
         match verdict {
             Verdict::NotReached => {}
             Verdict::Same => counts.tried += 1,
@@ -97,29 +139,45 @@ pub async fn search(
                 counts.tried += 1;
                 counts
                     .divergences
-                    .push(format!("{name}, write {n}, {fault:?}: {how}"));
+                    .push(format!("{name}, {disturbance:?}: {how}"));
             }
         }
     }
     counts
 }
 
-async fn disturbed(stage: &'static Stage, baseline: &Baseline, n: usize, fault: Fault) -> Verdict {
+async fn disturbed(
+    stage: &'static Stage,
+    baseline: &Baseline,
+    disturbance: &Disturbance,
+) -> Verdict {
     let mut case = stage.case().await;
     baseline.scenario.prepare(&case).await;
-    case.proxy.arm(n, fault);
+    if let Some(before) = &baseline.before {
+        if !case.becomes(before).await {
+            let difference = snapshot::difference(before, &case.snapshot());
+            return Verdict::Diverged(format!("another beginning:\n{difference}"));
+        }
+        case.settle(STILL).await;
+        case.forget();
+    }
+    disturbance.arm(&case);
     baseline.scenario.act(&case).await;
-    if fault.kills() {
+    if disturbance.kills() {
+        let undisturbed = async {
+            case.becomes(&baseline.end).await;
+            case.settle(STILL).await;
+        };
         let struck = tokio::select! {
             _ = case.proxy.struck() => true,
-            _ = case.becomes(&baseline.end) => false,
+            () = undisturbed => false,
         };
         if struck {
             case.restart().await;
         }
     }
     let came = case.becomes(&baseline.end).await;
-    let verdict = match case.proxy.has_struck() {
+    let verdict = match disturbance.hit(&case) {
         None => Verdict::NotReached,
         Some(write) => judge(&case, baseline, &write, came).await,
     };
@@ -128,9 +186,7 @@ async fn disturbed(stage: &'static Stage, baseline: &Baseline, n: usize, fault: 
 }
 
 async fn judge(case: &Case, baseline: &Baseline, write: &str, came: bool) -> Verdict {
-    let diverged = |how: String| {
-        Verdict::Diverged(format!("{write}: {how}\n{}", case.log()))
-    };
+    let diverged = |how: String| Verdict::Diverged(format!("{write}: {how}\n{}", case.log()));
     if !came {
         let difference = snapshot::difference(&baseline.end, &case.snapshot());
         return diverged(format!("another end:\n{difference}"));

@@ -22,8 +22,72 @@ const ACCIDENTAL: &[&str] = &[
     POKE,
 ];
 
+/// Fields that tell how often something changed, or what was before.
+const HISTORICAL: &[&str] = &[
+    "generation",
+    "observedGeneration",
+    "platform.hhottdogg.shop/generation",
+    "lastGood",
+];
+
 /// Every object, each field on a line of its own.
 pub fn of(namespace: &Namespace, name: &str) -> String {
+    render(namespace, name)
+}
+
+/// The same, without what depends on the way by which the spec came to be what it is: Jobs of
+/// images that ran before, and a number of pods that is not the spec's.
+pub fn of_spec(namespace: &Namespace, name: &str) -> String {
+    let mut namespace = namespace.clone();
+    let is_fixed = is_fixed(&namespace);
+    let current = current_job(&namespace);
+    namespace
+        .objects
+        .retain(|(kind, name), _| kind != "Job" || current.as_ref() == Some(name));
+    for value in namespace.objects.values_mut() {
+        forget(value, is_fixed);
+    }
+    render(&namespace, name)
+}
+
+/// Whether the spec says how many pods there are.
+fn is_fixed(namespace: &Namespace) -> bool {
+    let mut objects = namespace.objects.iter();
+    objects.any(|((kind, _), value)| kind == "PostService" && value["spec"]["replicas"].is_i64())
+}
+
+/// The Job of the image that the spec asks for.
+fn current_job(namespace: &Namespace) -> Option<String> {
+    let mut objects = namespace.objects.iter();
+    let (_, service) = objects.find(|((kind, _), _)| kind == "PostService")?;
+    if service["spec"]["database"]["migrations"]["enabled"] == false {
+        return None;
+    }
+    let job = service["status"]["migration"]["job"].as_str()?;
+    Some(job.to_owned())
+}
+
+fn forget(value: &mut Value, is_fixed: bool) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| {
+                let pods = name.to_lowercase().ends_with("replicas")
+                    && name != "minReplicas"
+                    && name != "maxReplicas";
+                !HISTORICAL.contains(&name.as_str()) && (is_fixed || !pods)
+            });
+            fields
+                .values_mut()
+                .for_each(|value| forget(value, is_fixed));
+        }
+        Value::Array(elements) => elements
+            .iter_mut()
+            .for_each(|value| forget(value, is_fixed)),
+        _ => {}
+    }
+}
+
+fn render(namespace: &Namespace, name: &str) -> String {
     let mut text = String::new();
     for ((kind, object), value) in &namespace.objects {
         let mut value = value.clone();
@@ -64,7 +128,9 @@ fn normalise(value: &mut Value) {
         Value::Object(fields) => {
             fields.retain(|name, _| !ACCIDENTAL.contains(&name.as_str()));
             fields.values_mut().for_each(normalise);
-            fields.retain(|name, value| name != "annotations" || value.as_object().is_none_or(|map| !map.is_empty()));
+            fields.retain(|name, value| {
+                name != "annotations" || value.as_object().is_none_or(|map| !map.is_empty())
+            });
         }
         Value::Array(elements) => {
             elements.iter_mut().for_each(normalise);
@@ -73,8 +139,15 @@ fn normalise(value: &mut Value) {
             }
         }
         Value::String(text) if is_time(text) => *value = Value::String("TIME".into()),
+        Value::String(text) if is_uid(text) => *value = Value::String("UID".into()),
         _ => {}
     }
+}
+
+/// A UUID.
+fn is_uid(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').map(str::len).collect();
+    parts == [8, 4, 4, 4, 12] && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
 /// RFC 3339.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use post_operator::api::v1alpha1::PostService;
 use serde_json::{Value, json};
@@ -20,9 +21,9 @@ pub const NAME: &str = "post-service";
 /// Tags of the images that every case may use.
 pub const TAGS: [&str; 3] = ["1", "2", "3"];
 /// Longest wait for an end state.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Operators that run at once.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 8;
 
 /// What all cases share.
 pub struct Stage {
@@ -119,6 +120,24 @@ impl Case {
     /// Applies the `PostService` with `tag` and `spec`.
     pub async fn apply(&self, tag: &str, spec: &Value) {
         self.world.create_service(tag, spec.clone()).await;
+        self.catch_up().await;
+    }
+
+    /// Waits until the mirror shows the `PostService` as it is now.
+    pub async fn catch_up(&self) {
+        let live = self.world.api::<PostService>().get_opt(NAME).await.unwrap();
+        let live = live.and_then(|service| service.resource_version());
+        let version = |text: &str| text.parse::<u64>().unwrap();
+        let seen = self
+            .cluster
+            .wait(&self.world.namespace, PATIENCE, |namespace| {
+                let known = services(namespace).next();
+                let known =
+                    known.and_then(|service| service["metadata"]["resourceVersion"].as_str());
+                known.map(version) >= live.as_deref().map(version)
+                    && (live.is_some() || known.is_none())
+            });
+        assert!(seen.await, "the mirror is stuck");
     }
 
     /// Calls a pass, without a change of the spec.
@@ -130,6 +149,7 @@ impl Case {
             .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .unwrap();
+        self.catch_up().await;
     }
 
     /// Deletes an object in the background.
@@ -140,6 +160,20 @@ impl Case {
             &resource_of(kind),
         );
         api.delete(name, &DeleteParams::background()).await.unwrap();
+        self.catch_up().await;
+    }
+
+    /// The mirror.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Waits until the operator has said how the present spec ends.
+    pub async fn observed(&self, patience: Duration) {
+        let seen = self
+            .cluster
+            .wait(&self.world.namespace, patience, is_observed);
+        assert!(seen.await, "never observed: {}", self.log());
     }
 
     /// The namespace as it is now.
@@ -170,8 +204,8 @@ impl Case {
             }
             assert!(
                 begun.elapsed() < PATIENCE,
-                "never settled: {}\nwrites: {:#?}\nlog: {}",
-                self.snapshot(),
+                "never settled: {}\nwrites: {:?}\nlog: {}",
+                status(&namespace),
                 self.proxy.writes(),
                 self.log()
             );
@@ -191,8 +225,6 @@ impl Case {
 
     /// Calls a pass and waits for its end; gives what it wrote.
     pub async fn writes_of_a_pass(&self) -> Vec<String> {
-        self.settle(Duration::from_millis(150)).await;
-        self.proxy.reset();
         let reads = self.proxy.secret_reads();
         self.poke().await;
         let begun = std::time::Instant::now();
@@ -201,7 +233,8 @@ impl Case {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.settle(Duration::from_millis(150)).await;
-        self.proxy.writes().into_iter().map(|w| w.what).collect()
+        let written = self.proxy.writes().into_iter().map(|write| write.what);
+        written.collect()
     }
 
     /// The operator's last log lines.
@@ -222,15 +255,28 @@ impl Case {
     }
 }
 
-/// Whether the operator has said something about the present spec, or there is none.
+/// Whether the operator has said how the present spec ends, or there is none.
 fn is_observed(namespace: &Namespace) -> bool {
-    let services = namespace
-        .objects
-        .iter()
-        .filter(|((kind, _), _)| kind == "PostService");
-    services
-        .into_iter()
-        .all(|(_, service)| {
-            service["status"]["observedGeneration"] == service["metadata"]["generation"]
-        })
+    services(namespace).all(|service| {
+        let status = &service["status"];
+        let conditions = status["conditions"].as_array();
+        status["observedGeneration"] == service["metadata"]["generation"]
+            && conditions.is_some_and(|all| {
+                all.iter()
+                    .any(|c| c["type"] == "Ready" && c["reason"] != "Progressing")
+            })
+    })
+}
+
+fn status(namespace: &Namespace) -> String {
+    services(namespace)
+        .map(|service| service["status"].to_string())
+        .collect()
+}
+
+fn services(namespace: &Namespace) -> impl Iterator<Item = &Value> {
+    let objects = namespace.objects.iter();
+    objects
+        .filter(|((kind, _), _)| kind == "PostService")
+        .map(|(_, value)| value)
 }

@@ -11,13 +11,11 @@ use tokio::sync::mpsc;
 
 use crate::proxy::{Body, State};
 
-/// A fault that befalls an event of a watch.
+/// A fault that befalls the next event of a watch.
 #[derive(Clone, Debug)]
 pub struct WatchFault {
     /// Plural of the kind watched.
     pub plural: &'static str,
-    /// Which event of the stream, from 0.
-    pub nth: usize,
     /// What happens.
     pub kind: WatchKind,
 }
@@ -57,10 +55,8 @@ type Sender = mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>;
 async fn pass_on(state: &State, plural: &str, body: Body, sender: Sender) {
     let mut lines = Lines::of(body);
     let mut sent: Vec<Bytes> = Vec::new();
-    let mut nth = 0;
     while let Some(line) = lines.next().await {
-        let fault = state.watch_fault(plural, nth).map(|fault| fault.kind);
-        nth += 1;
+        let fault = state.watch_fault(plural).map(|fault| fault.kind);
         match fault {
             None => {}
             Some(WatchKind::Cut) => {
