@@ -21,6 +21,7 @@ mod watch;
 #[expect(dead_code, reason = "shared with other test programs")]
 mod world;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use proxy::Fault;
@@ -77,6 +78,22 @@ fn sample(attempts: Vec<(Baseline, Disturbance)>, step: usize) -> Vec<(Baseline,
     attempts.into_iter().step_by(step).collect()
 }
 
+/// Not `println!`, which the test harness keeps from a test that passes.
+fn say(counts: &str) {
+    let _ = writeln!(std::io::stderr(), "faults: {counts}");
+}
+
+/// Walks `steps` steps from a seed: that of `FAULTS_SEED`, or always the same.
+async fn expect_fresh(stage: &'static Stage, steps: usize) {
+    let seed = std::env::var("FAULTS_SEED").map_or(7, |text| text.parse().unwrap());
+    let divergences = transitions::compare(stage, seed, steps).await;
+    say(&format!(
+        "seed {seed}, transitions {steps}, divergences {}",
+        divergences.len()
+    ));
+    assert!(divergences.is_empty(), "{}", divergences.join("\n\n"));
+}
+
 /// Searches and prints the counts as `label`.
 async fn expect_the_same(
     stage: &'static Stage,
@@ -85,21 +102,36 @@ async fn expect_the_same(
 ) {
     let counts = search(stage, attempts).await;
     let divergences = &counts.divergences;
-    println!(
+    say(&format!(
         "{label} {}, divergences {}",
         counts.tried,
         divergences.len()
-    );
+    ));
     assert!(divergences.is_empty(), "{}", divergences.join("\n\n"));
 }
 
 #[test]
-fn an_operator_killed_at_some_writes_comes_to_the_same_end() {
+fn some_kills_and_faults_change_nothing_of_the_end() {
     on_stage(|stage| async move {
         let told = baselines(stage, scenarios::chosen()).await;
-        let attempts = sample(at_every_write(&told, KILLS), 7);
-        expect_the_same(stage, attempts, "crash points tried").await;
+        let kills = sample(at_every_write(&told, KILLS), 7);
+        expect_the_same(stage, kills, "crash points tried").await;
+        let refusals = sample(at_every_write(&told, REFUSALS), 37);
+        expect_the_same(stage, refusals, "faults injected").await;
+        let watches = sample(at_every_watch(&told), 37);
+        expect_the_same(stage, watches, "watch faults injected").await;
     });
+}
+
+#[test]
+fn thirty_changes_in_a_row_come_to_what_a_fresh_install_is() {
+    on_stage(|stage| expect_fresh(stage, 30));
+}
+
+#[test]
+#[ignore = "minutes: `cargo dev test operator --full`"]
+fn three_hundred_changes_in_a_row_come_to_what_a_fresh_install_is() {
+    on_stage(|stage| expect_fresh(stage, 300));
 }
 
 #[test]
@@ -142,6 +174,6 @@ fn a_restart_and_three_passes_with_nothing_to_do_write_nothing() {
             assert!(written.is_empty(), "{written:?}");
         }
         case.close().await;
-        println!("writes of a restart and 3 passes: 0");
+        say("writes of a restart and 3 passes 0");
     });
 }
