@@ -21,9 +21,9 @@ pub const NAME: &str = "post-service";
 /// Tags of the images that every case may use.
 pub const TAGS: [&str; 3] = ["1", "2", "3"];
 /// Longest wait for an end state.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Operators that run at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 6;
 
 /// What all cases share.
 pub struct Stage {
