@@ -62,7 +62,7 @@ pub struct History {
 
 impl Cluster {
     /// Mirrors the namespaces that begin with `prefix`, and starts the controllers.
-    pub async fn start(client: Client, prefix: String) -> Arc<Self> {
+    pub fn start(client: Client, prefix: String) -> Arc<Self> {
         let cluster = Arc::new(Self {
             client,
             prefix,

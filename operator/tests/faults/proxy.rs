@@ -285,16 +285,13 @@ impl State {
         if write.class == Class::Main {
             counts.seen += 1;
         }
-        match fault {
-            Some((_, fault)) => {
-                counts.armed = None;
-                counts.frozen = fault.kills();
-                Verdict::Strike(fault)
-            }
-            None => {
-                counts.writes.push(write.clone());
-                Verdict::Forward
-            }
+        if let Some((_, fault)) = fault {
+            counts.armed = None;
+            counts.frozen = fault.kills();
+            Verdict::Strike(fault)
+        } else {
+            counts.writes.push(write.clone());
+            Verdict::Forward
         }
     }
 

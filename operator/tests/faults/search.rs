@@ -61,7 +61,7 @@ impl Disturbance {
     }
 }
 
-/// What a disturbed story came to.
+/// What a disturbed story reached to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// As the undisturbed one.
@@ -176,18 +176,18 @@ async fn disturbed(
             case.restart().await;
         }
     }
-    let came = case.becomes(&baseline.end).await;
+    let reached = case.becomes(&baseline.end).await;
     let verdict = match disturbance.hit(&case) {
         None => Verdict::NotReached,
-        Some(write) => judge(&case, baseline, &write, came).await,
+        Some(write) => judge(&case, baseline, &write, reached).await,
     };
     case.close().await;
     verdict
 }
 
-async fn judge(case: &Case, baseline: &Baseline, write: &str, came: bool) -> Verdict {
+async fn judge(case: &Case, baseline: &Baseline, write: &str, reached: bool) -> Verdict {
     let diverged = |how: String| Verdict::Diverged(format!("{write}: {how}\n{}", case.log()));
-    if !came {
+    if !reached {
         let difference = snapshot::difference(&baseline.end, &case.snapshot());
         return diverged(format!("another end:\n{difference}"));
     }

@@ -96,7 +96,7 @@ fn render(namespace: &Namespace, name: &str) -> String {
         }
         normalise(&mut value);
         let body = serde_json::to_string_pretty(&value).unwrap();
-        text.push_str(&format!("{kind} {object}\n{body}\n"));
+        text.extend([kind, " ", object, "\n", &body, "\n"]);
     }
     text.replace(name, "NAMESPACE")
 }

@@ -21,7 +21,7 @@ pub const NAME: &str = "post-service";
 /// Tags of the images that every case may use.
 pub const TAGS: [&str; 3] = ["1", "2", "3"];
 /// Longest wait for an end state.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Operators that run at once.
 const AT_ONCE: usize = 6;
 
@@ -59,7 +59,7 @@ impl Stage {
         for tag in TAGS {
             world.push_image(tag).await;
         }
-        let cluster = Cluster::start(world.client.clone(), "faults-".into()).await;
+        let cluster = Cluster::start(world.client.clone(), "faults-".into());
         Some(Self {
             world,
             cluster,

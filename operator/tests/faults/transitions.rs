@@ -15,6 +15,7 @@ const LANES: usize = 6;
 
 /// Every field that may change, or group of fields that depend on each other, with values. A spec
 /// is at most one value of each; none is the default.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn fields() -> Vec<(&'static str, Vec<Value>)> {
     let lb = |settings: Value| json!({"service": {"loadBalancer": settings}});
     vec![
