@@ -62,7 +62,12 @@ impl Operator {
             .open(place.log())
             .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_post-operator"))
-            .args(["run", "--namespace", &place.namespace])
+            .args([
+                "run",
+                "--no-leader-election",
+                "--namespace",
+                &place.namespace,
+            ])
             .args(["--listen-address", "127.0.0.1:0", "--log-format", "text"])
             .args(["--service-env", "COGNITO_JWKS_URL=http://keys.example/jwks"])
             .env("KUBECONFIG", path)
