@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use post_operator::api::v1alpha1::PostService;
 use serde_json::{Value, json};
 
-use crate::stage::{Case, NAME};
+use crate::stage::{Case, NAME, OWN_ACCOUNTS};
 
 /// A story: what is there before, and what happens then.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ enum Act {
     DeleteAll,
     /// The `PostService` is deleted and made anew at once.
     Recreate,
-    /// Another try is asked for.
-    Retry,
+    /// An annotation gets another value.
+    Annotate(&'static str),
 }
 
 fn update(name: &'static str, spec: Value) -> Scenario {
@@ -67,6 +67,7 @@ fn all() -> Vec<Scenario> {
     let settled = |name, act| after(name, json!({}), act);
     let hold = json!({"rollout": {"hold": true}});
     let suspend = json!({"suspend": true});
+    let own_accounts = json!({"database": OWN_ACCOUNTS});
     let no_job = json!({"database": {"migrations": {"enabled": false}}});
     vec![
         create("create", json!({})),
@@ -75,6 +76,17 @@ fn all() -> Vec<Scenario> {
         create(
             "create without load balancer",
             json!({"service": {"loadBalancer": {"enabled": false}}}),
+        ),
+        create(
+            "create with two pods",
+            json!({"autoscaling": {"minReplicas": 2}}),
+        ),
+        create("create with accounts of its own", own_accounts.clone()),
+        after("rotation", own_accounts.clone(), Act::Annotate("rotate")),
+        after(
+            "accounts of its own no more",
+            own_accounts,
+            Act::Apply("1", json!({})),
         ),
         settled("another tag", Act::Apply("2", json!({}))),
         settled(
@@ -100,7 +112,7 @@ fn all() -> Vec<Scenario> {
         ),
         update(
             "load balancer settings",
-            json!({"service": {"loadBalancer": {"crossZone": false, "sourceRanges": ["10.0.0.0/8"]}}}),
+            json!({"service": {"loadBalancer": {"crossZone": false, "preserveClientIP": true, "sourceRanges": ["10.0.0.0/8"]}}}),
         ),
         update(
             "deregistration delay",
@@ -150,7 +162,7 @@ fn all() -> Vec<Scenario> {
             "secret values",
             Act::Secret("post-secrets", json!({"cognito-client-id": "other"})),
         ),
-        settled("retry token", Act::Retry),
+        settled("retry token", Act::Annotate("retry")),
         settled("deployment deleted", Act::Delete("Deployment")),
         settled("service deleted", Act::Delete("Service")),
         settled("autoscaler deleted", Act::Delete("HorizontalPodAutoscaler")),
@@ -190,9 +202,9 @@ impl Scenario {
                 case.apply("1", self.before.as_ref().unwrap_or(&json!({})))
                     .await;
             }
-            Act::Retry => {
-                let patch = json!({"metadata": {"annotations":
-                    {"platform.hhottdogg.shop/retry": "again"}}});
+            Act::Annotate(name) => {
+                let name = format!("platform.hhottdogg.shop/{name}");
+                let patch = json!({"metadata": {"annotations": {name: "again"}}});
                 case.world
                     .api::<PostService>()
                     .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))

@@ -19,6 +19,11 @@ const ACCIDENTAL: &[&str] = &[
     "healthCheckNodePort",
     // The hash of a whole object, with its owner's uid.
     "platform.hhottdogg.shop/applied",
+    // Hashes of generated passwords, and accounts named by the namespace.
+    "platform.hhottdogg.shop/secrets-fingerprint",
+    "platform.hhottdogg.shop/database-account",
+    "credentialRevision",
+    "user",
     POKE,
 ];
 

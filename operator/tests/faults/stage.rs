@@ -18,6 +18,8 @@ use crate::world::{Environment, World};
 
 /// Name of every test's `PostService`.
 pub const NAME: &str = "post-service";
+/// In place of `spec.database`: the operator makes the accounts itself.
+pub const OWN_ACCOUNTS: &str = "own accounts";
 /// Tags of the images that every case may use.
 pub const TAGS: [&str; 3] = ["1", "2", "3"];
 /// Longest wait for an end state.
@@ -75,6 +77,7 @@ impl Stage {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let world = self.world.beside(&format!("faults-{number}")).await;
         world.create_secrets().await;
+        world.create_admin_secret().await;
         let proxy = Proxy::start(world.client.clone()).await;
         let place = Place {
             api_server: proxy.address,
@@ -119,7 +122,11 @@ impl Case {
 
     /// Applies the `PostService` with `tag` and `spec`.
     pub async fn apply(&self, tag: &str, spec: &Value) {
-        self.world.create_service(tag, spec.clone()).await;
+        let mut spec = spec.clone();
+        if spec["database"] == OWN_ACCOUNTS {
+            spec["database"] = self.world.bootstrap()["database"].take();
+        }
+        self.world.create_service(tag, spec).await;
         self.catch_up().await;
     }
 

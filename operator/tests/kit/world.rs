@@ -267,6 +267,41 @@ impl World {
             .to_owned()
     }
 
+    fn admin(&self) -> url::Url {
+        url::Url::parse(&self.admin_url).unwrap()
+    }
+
+    pub fn host(&self) -> String {
+        self.admin().host_str().unwrap().to_owned()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.admin().port().unwrap()
+    }
+
+    /// The part of a spec that makes the operator make the accounts.
+    pub fn bootstrap(&self) -> Value {
+        json!({"database": {
+            "connection": {"host": self.host(), "port": self.port(), "name": self.database},
+            "bootstrap": {"adminSecretRef": {"name": "rds-admin"}},
+        }})
+    }
+
+    /// The administrator's Secret with the server's real one.
+    pub async fn create_admin_secret(&self) {
+        let admin = self.admin();
+        let password = admin.password().unwrap();
+        self.create_secret(
+            "rds-admin",
+            &[
+                ("username", admin.username()),
+                ("password", password),
+                ("host", &self.host()),
+            ],
+        )
+        .await;
+    }
+
     /// The old README's two Secrets, with the administrator's account.
     pub async fn create_secrets(&self) {
         let url = self.database_url();
