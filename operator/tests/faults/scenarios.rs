@@ -59,20 +59,21 @@ pub fn chosen() -> Vec<Scenario> {
 
 /// Every story. A new one is a line.
 fn all() -> Vec<Scenario> {
+    [creations(), images(), changes(), mishaps()].concat()
+}
+
+fn creations() -> Vec<Scenario> {
     let create = |name, spec| Scenario {
         name,
         before: None,
         act: Act::Apply("1", spec),
     };
-    let settled = |name, act| after(name, json!({}), act);
-    let hold = json!({"rollout": {"hold": true}});
-    let suspend = json!({"suspend": true});
     let own_accounts = json!({"database": OWN_ACCOUNTS});
     let no_job = json!({"database": {"migrations": {"enabled": false}}});
     vec![
         create("create", json!({})),
         create("create without migrations", no_job),
-        create("create suspended", suspend.clone()),
+        create("create suspended", json!({"suspend": true})),
         create(
             "create without load balancer",
             json!({"service": {"loadBalancer": {"enabled": false}}}),
@@ -88,6 +89,14 @@ fn all() -> Vec<Scenario> {
             own_accounts,
             Act::Apply("1", json!({})),
         ),
+    ]
+}
+
+fn images() -> Vec<Scenario> {
+    let settled = |name, act| after(name, json!({}), act);
+    let hold = json!({"rollout": {"hold": true}});
+    let suspend = json!({"suspend": true});
+    vec![
         settled("another tag", Act::Apply("2", json!({}))),
         settled(
             "another tag and template",
@@ -101,6 +110,11 @@ fn all() -> Vec<Scenario> {
             Act::Apply("1", json!({})),
         ),
         update("suspended", suspend),
+    ]
+}
+
+fn changes() -> Vec<Scenario> {
+    vec![
         update(
             "api settings",
             json!({"api": {"defaultPageSize": 20, "anonymousLikes": true}}),
@@ -158,6 +172,12 @@ fn all() -> Vec<Scenario> {
             "no network policy",
             json!({"networkPolicy": {"enabled": false}}),
         ),
+    ]
+}
+
+fn mishaps() -> Vec<Scenario> {
+    let settled = |name, act| after(name, json!({}), act);
+    vec![
         settled(
             "secret values",
             Act::Secret("post-secrets", json!({"cognito-client-id": "other"})),

@@ -168,7 +168,7 @@ impl World {
             ecr: self.ecr.clone(),
             registry: self.registry.clone(),
             kubeconfig: self.kubeconfig.clone(),
-            pace: self.pace.clone(),
+            pace: self.pace,
             operator: None,
         }
     }
