@@ -17,41 +17,6 @@ use crate::world::{World, job_image};
 pub const ACCOUNTS: &str = "post-service-database";
 
 impl World {
-    fn admin(&self) -> url::Url {
-        url::Url::parse(&self.admin_url).unwrap()
-    }
-
-    pub fn host(&self) -> String {
-        self.admin().host_str().unwrap().to_owned()
-    }
-
-    pub fn port(&self) -> u16 {
-        self.admin().port().unwrap()
-    }
-
-    /// The part of a spec that makes the operator make the accounts.
-    pub fn bootstrap(&self) -> Value {
-        json!({"database": {
-            "connection": {"host": self.host(), "port": self.port(), "name": self.database},
-            "bootstrap": {"adminSecretRef": {"name": "rds-admin"}},
-        }})
-    }
-
-    /// The administrator's Secret with the server's real one.
-    pub async fn create_admin_secret(&self) {
-        let admin = self.admin();
-        let password = admin.password().unwrap();
-        self.create_secret(
-            "rds-admin",
-            &[
-                ("username", admin.username()),
-                ("password", password),
-                ("host", &self.host()),
-            ],
-        )
-        .await;
-    }
-
     pub async fn create_auth_secret(&self) {
         self.create_secret(
             "post-secrets",

@@ -22,4 +22,6 @@ mod rotation;
 mod rotation_load;
 mod secrets;
 mod status;
+#[path = "../kit/world.rs"]
+#[expect(dead_code, reason = "shared with other test programs")]
 mod world;

@@ -96,6 +96,21 @@ pub struct World {
     operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
+/// Creates a namespace.
+async fn create_namespace(client: &Client, name: &str) {
+    let namespace = Namespace {
+        metadata: kube::core::ObjectMeta {
+            name: Some(name.to_owned()),
+            ..Default::default()
+        },
+        ..Namespace::default()
+    };
+    Api::all(client.clone())
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+}
+
 impl World {
     /// A namespace and a registry repository of that name; CRDs installed.
     pub async fn open(environment: Environment, name: &str) -> Self {
@@ -103,17 +118,7 @@ impl World {
         let config = client_config(&environment.kubeconfig).await;
         let client = Client::try_from(config).unwrap();
         install_crd(&client).await;
-        let namespace = Namespace {
-            metadata: kube::core::ObjectMeta {
-                name: Some(unique.clone()),
-                ..Default::default()
-            },
-            ..Namespace::default()
-        };
-        Api::all(client.clone())
-            .create(&PostParams::default(), &namespace)
-            .await
-            .unwrap();
+        create_namespace(&client, &unique).await;
 
         let sdk = aws_config::from_env()
             .endpoint_url(&environment.ecr)
@@ -147,6 +152,33 @@ impl World {
     /// How to reach the API server, for a client of one's own.
     pub async fn config(&self) -> Config {
         client_config(&self.kubeconfig).await
+    }
+
+    /// Another namespace beside this one, with the same images and the same database, which
+    /// [`World::leave`] leaves as they are.
+    pub async fn beside(&self, name: &str) -> Self {
+        let unique = format!("{name}-{:x}", std::process::id());
+        create_namespace(&self.client, &unique).await;
+        Self {
+            client: self.client.clone(),
+            repository: self.repository.clone(),
+            database: self.database.clone(),
+            namespace: unique,
+            admin_url: self.admin_url.clone(),
+            ecr: self.ecr.clone(),
+            registry: self.registry.clone(),
+            kubeconfig: self.kubeconfig.clone(),
+            pace: self.pace,
+            operator: None,
+        }
+    }
+
+    /// Removes the namespace, and nothing that is shared with others.
+    pub async fn leave(self) {
+        Api::<Namespace>::all(self.client.clone())
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .unwrap();
     }
 
     /// Runs the operator in this process, on this namespace only.
@@ -242,6 +274,41 @@ impl World {
             .image_digest()
             .unwrap()
             .to_owned()
+    }
+
+    fn admin(&self) -> url::Url {
+        url::Url::parse(&self.admin_url).unwrap()
+    }
+
+    pub fn host(&self) -> String {
+        self.admin().host_str().unwrap().to_owned()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.admin().port().unwrap()
+    }
+
+    /// The part of a spec that makes the operator make the accounts.
+    pub fn bootstrap(&self) -> Value {
+        json!({"database": {
+            "connection": {"host": self.host(), "port": self.port(), "name": self.database},
+            "bootstrap": {"adminSecretRef": {"name": "rds-admin"}},
+        }})
+    }
+
+    /// The administrator's Secret with the server's real one.
+    pub async fn create_admin_secret(&self) {
+        let admin = self.admin();
+        let password = admin.password().unwrap();
+        self.create_secret(
+            "rds-admin",
+            &[
+                ("username", admin.username()),
+                ("password", password),
+                ("host", &self.host()),
+            ],
+        )
+        .await;
     }
 
     /// The old README's two Secrets, with the administrator's account.
