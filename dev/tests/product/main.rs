@@ -153,7 +153,7 @@ async fn a_missing_secret_is_named_with_its_key_and_found_when_it_comes() {
     board.apply(&example_tag(&board.kit).await).await;
     let message = board.condition("SecretsReady", "False", "Missing").await;
     assert!(
-        message.contains("post-secrets") && message.contains("secret-key"),
+        message.contains("post-secrets") && message.contains("cognito-user-pool-id"),
         "{message}"
     );
     board.create_auth_secret().await;
