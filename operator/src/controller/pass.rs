@@ -1,4 +1,4 @@
-//! One pass: fetch → validate → observe → plan → build → apply → report, a file for each step.
+//! One pass: validate → fetch → observe → plan → build → apply → report, a file for each step.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use crate::rollout::{self, Observed, Step, Workload};
 
 /// A pass that takes longer is given up and comes again: no lost answer holds an object for ever.
 pub(super) const PASS_LIMIT: Duration = Duration::from_mins(1);
+
+/// A pass with its limit; what stalls the object is said in its status.
 pub(super) async fn limited(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     let result = tokio::time::timeout(PASS_LIMIT, Box::pin(pass(service, ctx)))
         .await
