@@ -112,7 +112,10 @@ impl Histogram {
     #[must_use]
     pub(super) fn since(&self, earlier: &Self) -> Self {
         let before = |bound: f64| {
-            let found = earlier.buckets.iter().find(|(b, _)| b.total_cmp(&bound).is_eq());
+            let found = earlier
+                .buckets
+                .iter()
+                .find(|(b, _)| b.total_cmp(&bound).is_eq());
             found.map_or(0.0, |(_, count)| *count)
         };
         Self {

@@ -47,10 +47,7 @@ mod tests {
             let expected = Duration::from_millis(percent as u64);
             assert_eq!(hundred.percentile(percent), Some(expected));
         }
-        assert_eq!(
-            samples(&[7]).percentile(99),
-            Some(Duration::from_millis(7))
-        );
+        assert_eq!(samples(&[7]).percentile(99), Some(Duration::from_millis(7)));
         assert_eq!(
             samples(&[1, 2, 3]).percentile(50),
             Some(Duration::from_millis(2))
