@@ -9,7 +9,6 @@ use crate::aws::{ACCOUNT, REGION};
 use crate::bench::histogram::Histogram;
 use crate::network::free_port;
 use crate::process::{Daemon, Processes};
-use crate::wait;
 
 const DURATIONS: &str = "post_operator_reconcile_duration_seconds";
 const MIB: f64 = 1024.0 * 1024.0;
@@ -117,26 +116,19 @@ impl<'a> Operator<'a> {
 
     /// Waits until memory has stopped to move, at most ten seconds; returns it in MiB.
     pub(super) async fn steady_resident(&self) -> Result<f64> {
-        let mut last = self.resident()?;
-        let mut equal = 0;
-        let steady = async || {
-            let now = self.resident().map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (mut last, mut equal) = (self.resident()?, 0);
+        while equal < 6 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let now = self.resident()?;
             equal = if (now - last).abs() < 0.1 {
                 equal + 1
             } else {
                 0
             };
             last = now;
-            if equal >= 6 {
-                Ok(now)
-            } else {
-                Err(format!("{now:.1} MiB"))
-            }
-        };
-        match wait::until("steady memory", Duration::from_secs(10), steady).await {
-            Ok(resident) => Ok(resident),
-            Err(_) => self.resident(),
         }
+        Ok(last)
     }
 
     /// Ends it.

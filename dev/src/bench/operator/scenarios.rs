@@ -87,10 +87,7 @@ impl<'a> Bench<'a> {
         }
         let mut reported = Sightings::of(self.world.post_services(namespace), reported);
         let began = Instant::now();
-        many(0..count, async |n| {
-            self.world.create_stopped(namespace, n).await
-        })
-        .await?;
+        many(0..count, |n| self.world.create_stopped(namespace, n)).await?;
         let last = reported.wait(("reported", count), PATIENCE, &step).await?;
         let took = last
             .into_values()
@@ -162,10 +159,7 @@ impl<'a> Bench<'a> {
     ) -> Result<()> {
         step.detail("creating unrelated Secrets and ConfigMaps");
         let before = operator.steady_resident().await?;
-        many(0..UNRELATED, async |n| {
-            self.world.create_unrelated(namespace, n).await
-        })
-        .await?;
+        many(0..UNRELATED, |n| self.world.create_unrelated(namespace, n)).await?;
         let more = operator.steady_resident().await? - before;
         let what = format!("memory for {UNRELATED} unrelated Secrets and ConfigMaps each");
         report.add(what, Some(more), "MiB", Some(5.0));
@@ -217,10 +211,7 @@ impl<'a> Bench<'a> {
             report.add(what, seconds(applied.percentile(percent)), "s", limit);
         }
         let began = Instant::now();
-        many(ARRIVALS..MANY, async |n| {
-            world.create_full(namespace, n).await
-        })
-        .await?;
+        many(ARRIVALS..MANY, |n| world.create_full(namespace, n)).await?;
         ready.wait(("ready", MANY), PATIENCE, &step).await?;
         let what = |what: &str| format!("{MANY} with all children: {what}");
         report.add(

@@ -195,11 +195,14 @@ async fn create(
 }
 
 /// Runs `make` for each number, many at once.
-pub(super) async fn many<T>(
+pub(super) async fn many<T, F>(
     numbers: std::ops::Range<usize>,
-    make: impl AsyncFn(usize) -> Result<T>,
-) -> Result<Vec<T>> {
-    futures::stream::iter(numbers.map(&make))
+    make: impl Fn(usize) -> F,
+) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<T>>,
+{
+    futures::stream::iter(numbers.map(make))
         .buffer_unordered(CONCURRENCY)
         .try_collect()
         .await
