@@ -48,11 +48,9 @@ pub async fn run(paths: &Paths, arguments: &Arguments) -> Result<ExitCode> {
     };
     // Whatever happened, nothing of it stays behind.
     backends::clean(paths).await?;
-    match result {
-        Some(result) => result.map(|()| ExitCode::SUCCESS),
-        None => {
-            progress.line("interrupted; everything that was started has ended");
-            Ok(ExitCode::from(130))
-        }
-    }
+    let Some(result) = result else {
+        progress.line("interrupted; everything that was started has ended");
+        return Ok(ExitCode::from(130));
+    };
+    result.map(|()| ExitCode::SUCCESS)
 }

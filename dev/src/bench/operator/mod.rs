@@ -6,6 +6,7 @@ mod sightings;
 mod world;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -18,6 +19,7 @@ use crate::backends::Backends;
 use crate::cluster::{kubeconfig, manifests};
 use crate::command::Command;
 use crate::paths::Paths;
+use crate::process::Processes;
 use crate::programs::go;
 use crate::programs::mysql::Kind;
 use crate::progress::{Progress, Step};
@@ -52,10 +54,15 @@ pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Argument
         .with_context(|| format!("no operator at {}", binary.display()))?
         .len();
     let backends = Backends::new(paths, progress)?;
+    let registry = async {
+        let ecr = backends.ecr().await?;
+        world::push_images(&ecr).await?;
+        Ok(ecr)
+    };
     let (kubeconfig, database, ecr) = tokio::try_join!(
         backends.api_server(),
         backends.database(Kind::MySql),
-        backends.ecr()
+        registry
     )?;
     let client = kubeconfig::client(kubeconfig.as_ref()).await?;
     let definition = paths.checkout.join("crds/postservice.yaml");
@@ -66,37 +73,41 @@ pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Argument
         progress,
         processes: backends.processes(),
         binary: &binary,
-        access: Access {
-            kubeconfig,
-            ecr: ecr.clone(),
-        },
-        world: World {
-            client,
-            database,
-            ecr,
-        },
+        access: Access { kubeconfig, ecr },
+        world: World { client, database },
     };
-    let mut report = Report {
-        facts: facts(paths, arguments.profile, &binary).await,
-        ..Report::default()
-    };
-    #[expect(clippy::cast_precision_loss, reason = "a file is no petabytes")]
-    report.add(
-        "size of the program",
-        Some(size as f64 / 1048576.0),
-        "MiB",
-        None,
-    );
     let folder = arguments
         .output
         .clone()
         .unwrap_or_else(|| paths.checkout.join("target/bench"));
-    let measured = bench.all(&mut report).await;
+    let facts = facts(paths, arguments.profile, &binary).await;
+    let report = Report::new(progress, folder, facts);
+    #[expect(clippy::cast_precision_loss, reason = "a file is no petabytes")]
+    let mib = size as f64 / 1_048_576.0;
+    report.add("size of the program", Some(mib), "MiB", None)?;
+    let measured = tokio::select! {
+        measured = bench.all(&report) => measured,
+        death = unexpected_end(backends.processes()) => Err(death),
+    };
     // What was measured before a failure is worth having.
     println!("\n{}", report.markdown());
-    report.write(&folder)?;
-    progress.line(&format!("written to {}", folder.display()));
+    progress.line(&format!("written to {}", report.folder().display()));
     measured
+}
+
+/// Ends when a server or an operator has ended that nobody stopped: nothing can come of the rest.
+async fn unexpected_end(processes: &Processes) -> anyhow::Error {
+    let mut suspect = None;
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        match processes.dead() {
+            // Twice: one that is being stopped is dead for a moment before it is forgotten.
+            Some((name, message)) if suspect.as_ref() == Some(&name) => {
+                return anyhow::anyhow!(message);
+            }
+            dead => suspect = dead.map(|(name, _)| name),
+        }
+    }
 }
 
 async fn build(paths: &Paths, progress: &Progress, profile: Profile) -> Result<PathBuf> {

@@ -41,7 +41,8 @@ impl<'a> Operator<'a> {
     ) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let daemon = Daemon::new(name, binary)
-            .args(["run", "--log-format", "text", "--namespace", namespace])
+            .args(["run", "--no-leader-election", "--log-format", "text"])
+            .args(["--namespace", namespace])
             .args(["--listen-address", &address])
             .env("KUBECONFIG", &access.kubeconfig)
             .env("POD_NAME", name)
@@ -80,7 +81,7 @@ impl<'a> Operator<'a> {
                 return Ok(());
             }
             anyhow::ensure!(
-                began.elapsed() < Duration::from_secs(60) && self.processes.is_running(self.name),
+                began.elapsed() < Duration::from_mins(1) && self.processes.is_running(self.name),
                 "the operator made no pass; see its log {}",
                 self.processes.log(self.name).display()
             );
@@ -96,6 +97,31 @@ impl<'a> Operator<'a> {
     /// The durations of all passes until now.
     pub(super) async fn passes(&self) -> Result<Histogram> {
         Ok(Histogram::parse(&self.scrape().await?, DURATIONS))
+    }
+
+    /// Waits for `count` passes more than those of `before`; returns the durations of them.
+    pub(super) async fn more_passes(
+        &self,
+        before: &Histogram,
+        count: usize,
+        patience: Duration,
+    ) -> Result<Histogram> {
+        let wanted = u32::try_from(count).map(f64::from)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            let more = self.passes().await?.since(before);
+            if more.count() >= wanted {
+                return Ok(more);
+            }
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{} of {count} passes after {} s; see {}",
+                more.count(),
+                patience.as_secs(),
+                self.processes.log(self.name).display()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Resident memory in MiB.

@@ -19,6 +19,10 @@ use crate::install;
 
 /// Requests of this tool under way at once.
 const CONCURRENCY: usize = 32;
+/// Fewer, where the machine's time belongs to what is measured.
+const GENTLE: usize = 4;
+/// Images that the `PostService`s share: tags are looked up by tag, not by service.
+const IMAGES: usize = 20;
 const REPOSITORY: &str = "bench";
 /// Requests that change something; the API server renews leases of its own.
 const WRITES: [&str; 6] = [
@@ -41,8 +45,6 @@ pub(super) struct World {
     pub(super) client: Client,
     /// URL of the database server, without a database.
     pub(super) database: String,
-    /// Endpoint of the ECR stand-in.
-    pub(super) ecr: String,
 }
 
 impl World {
@@ -84,13 +86,19 @@ impl World {
             .await
     }
 
-    /// Pushes `count` images, tagged `t0`, `t1`, ….
-    pub(super) async fn push_images(&self, count: usize) -> Result<()> {
-        ecr::create_repository(&self.ecr, REPOSITORY).await?;
-        let push = |number| ecr::put_image(&self.ecr, REPOSITORY, format!("t{number}"));
-        futures::stream::iter((0..count).map(push))
-            .buffer_unordered(8)
-            .try_collect()
+    /// Calls a pass of each: a changed annotation changes nothing else. Makes one write each.
+    pub(super) async fn touch(&self, namespace: &str, count: usize) -> Result<()> {
+        let api = self.post_services(namespace);
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"touched": "yes"}}}));
+        let (api, patch) = (&api, &patch);
+        futures::stream::iter((0..count).map(Ok))
+            .try_for_each_concurrent(GENTLE, async |number: usize| {
+                let name = format!("s{number}");
+                let patched = api.patch(&name, &PatchParams::default(), patch).await;
+                patched
+                    .map(drop)
+                    .with_context(|| format!("cannot touch PostService {name}"))
+            })
             .await
     }
 
@@ -100,7 +108,7 @@ impl World {
         self.create_service(namespace, number, spec).await
     }
 
-    /// A running one with a Secret, a database and an image of its own; returns when the creation
+    /// A running one with a Secret and a database of its own; returns when the creation
     /// of the object itself began.
     pub(super) async fn create_full(&self, namespace: &str, number: usize) -> Result<Instant> {
         let secret = format!("db-{number}");
@@ -177,8 +185,22 @@ impl World {
     }
 }
 
+/// Pushes the images that the `PostService`s name.
+pub(super) async fn push_images(endpoint: &str) -> Result<()> {
+    ecr::create_repository(endpoint, REPOSITORY).await?;
+    let push = |number| ecr::put_image(endpoint, REPOSITORY, tag(number));
+    futures::stream::iter((0..IMAGES).map(push))
+        .buffer_unordered(8)
+        .try_collect()
+        .await
+}
+
+fn tag(number: usize) -> String {
+    format!("t{}", number % IMAGES)
+}
+
 fn image(number: usize) -> Value {
-    json!({"repository": format!("{}/{REPOSITORY}", ecr::registry()), "tag": format!("t{number}")})
+    json!({"repository": format!("{}/{REPOSITORY}", ecr::registry()), "tag": tag(number)})
 }
 
 async fn create(
