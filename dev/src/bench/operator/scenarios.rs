@@ -214,6 +214,7 @@ impl<'a> Bench<'a> {
         let mut ticks = tokio::time::interval(BETWEEN_ARRIVALS);
         // A task each: a slow creation does not hold up the next.
         let mut creations = JoinSet::new();
+        let mut created = Vec::new();
         for number in 0..ARRIVALS {
             ticks.tick().await;
             let (world, name) = (world.clone(), name.to_owned());
@@ -221,10 +222,14 @@ impl<'a> Bench<'a> {
                 let began = world.create_full(&name, number).await?;
                 anyhow::Ok((format!("s{number}"), began))
             });
+            while let Some(done) = creations.try_join_next() {
+                created.push(done??);
+            }
             step.detail(&format!("{number} of {ARRIVALS} created"));
         }
-        let created = creations.join_all().await;
-        let created: Vec<_> = created.into_iter().collect::<Result<_>>()?;
+        while let Some(done) = creations.join_next().await {
+            created.push(done??);
+        }
         let services = services
             .wait(("Services", ARRIVALS), PATIENCE, step)
             .await?;

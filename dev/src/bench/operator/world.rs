@@ -115,7 +115,7 @@ impl World {
         let database = format!("full_{number}");
         self.database_secret(namespace, &secret, &database).await?;
         let spec = json!({
-            "image": image(number), "database": {"urlSecretRef": {"name": secret}},
+            "image": image(number), "database": {"urlSecretRef": {"name": secret, "key": "database-url"}},
         });
         self.create_service(namespace, number, spec).await
     }
