@@ -58,7 +58,7 @@ impl World {
         self.api(namespace, &install::post_service())
     }
 
-    /// Makes a namespace with the Secrets of stopped PostServices.
+    /// Makes a namespace with the Secrets of stopped `PostService`s.
     pub(super) async fn namespace(&self, name: &str) -> Result<()> {
         let kind = kind("", "v1", "Namespace");
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
@@ -128,7 +128,7 @@ impl World {
         Ok(began)
     }
 
-    /// A Secret and a ConfigMap that nobody refers to, of about a kilobyte each.
+    /// A Secret and a `ConfigMap` that nobody refers to, of about a kilobyte each.
     pub(super) async fn create_unrelated(&self, namespace: &str, number: usize) -> Result<()> {
         let filler = "x".repeat(1024);
         for name in ["Secret", "ConfigMap"] {
