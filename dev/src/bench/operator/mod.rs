@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use self::process::Access;
-use self::scenarios::Bench;
+use self::scenarios::{Bench, Part};
 use self::world::World;
 use super::report::Report;
 use crate::backends::Backends;
@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// Folder of the results: `operator.md` and `operator.csv`. Default: `target/bench` of the checkout.
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
+    /// Measure only this part.
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Option<Part>,
     /// Measure this program instead of building one.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -86,7 +89,7 @@ pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Argument
     let mib = size as f64 / 1_048_576.0;
     report.add("size of the program", Some(mib), "MiB", None)?;
     let measured = tokio::select! {
-        measured = bench.all(&report) => measured,
+        measured = bench.all(arguments.only, &report) => measured,
         death = unexpected_end(backends.processes()) => Err(death),
     };
     // What was measured before a failure is worth having.

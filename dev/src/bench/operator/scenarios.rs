@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use tokio::task::JoinSet;
@@ -40,13 +41,24 @@ struct Level {
 const SMALL: [Level; 3] = [
     level(1, "bench-1"),
     level(10, "bench-10"),
-    level(100, CROWDED),
+    level(100, "bench-100"),
 ];
 const LARGE: [Level; 1] = [level(MANY, "bench-1000")];
-const CROWDED: &str = "bench-100";
+const CROWDED: &str = "bench-unrelated";
 
 const fn level(count: usize, name: &'static str) -> Level {
     Level { count, name }
+}
+
+/// A part of the measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// 1, 10, 100 and 1000 stopped `PostService`s.
+    Growth,
+    /// 5 a second for a minute, then 1000 with all children.
+    Arrivals,
+    /// Secrets and `ConfigMap`s that nobody refers to.
+    Unrelated,
 }
 
 /// The servers and the operator's program.
@@ -59,20 +71,28 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Measures everything.
-    pub(super) async fn all(&self, report: &Report<'_>) -> Result<()> {
-        let why = "1, 10 and 100 stopped PostServices, each number with an operator of its own";
-        let work = async |step| self.stopped(&SMALL, report, step).await;
-        self.progress.step("small", why, work).await?;
-        let why = "10,000 Secrets and 10,000 ConfigMaps that nobody refers to";
-        let work = async |step| self.unrelated(report, step).await;
-        self.progress.step("unrelated", why, work).await?;
-        let why = "1000 stopped PostServices, created at once";
-        let work = async |step| self.stopped(&LARGE, report, step).await;
-        self.progress.step("large", why, work).await?;
-        let why = "5 a second for a minute, each with a Secret and a database of its own";
-        let work = async |step| self.full(report, step).await;
-        self.progress.step("arrivals", why, work).await
+    /// Measures everything, or only one part.
+    pub(super) async fn all(&self, only: Option<Part>, report: &Report<'_>) -> Result<()> {
+        let wanted = |part| only.is_none_or(|only| only == part);
+        if wanted(Part::Growth) {
+            let why = "1, 10 and 100 stopped PostServices, each number with an operator of its own";
+            let work = async |step| self.stopped(&SMALL, report, step).await;
+            self.progress.step("small", why, work).await?;
+            let why = "1000 stopped PostServices, created at once";
+            let work = async |step| self.stopped(&LARGE, report, step).await;
+            self.progress.step("large", why, work).await?;
+        }
+        if wanted(Part::Arrivals) {
+            let why = "5 a second for a minute, each with a Secret and a database of its own";
+            let work = async |step| self.full(report, step).await;
+            self.progress.step("arrivals", why, work).await?;
+        }
+        if wanted(Part::Unrelated) {
+            let why = "10,000 Secrets and 10,000 ConfigMaps that nobody refers to";
+            let work = async |step| self.unrelated(report, step).await;
+            self.progress.step("unrelated", why, work).await?;
+        }
+        Ok(())
     }
 
     async fn start(
@@ -164,7 +184,10 @@ impl<'a> Bench<'a> {
 
     /// Objects that do not concern the operator do not fill its memory.
     async fn unrelated(&self, report: &Report<'_>, step: Step) -> Result<()> {
-        let operator = self.start("bench-unrelated", CROWDED, true).await?;
+        self.world.namespace(CROWDED).await?;
+        self.world.create_stopped(CROWDED, 0).await?;
+        let operator = self.start(CROWDED, CROWDED, true).await?;
+        self.world.quiet(PATIENCE).await?;
         let before = operator.steady_resident().await?;
         step.detail("creating them");
         many(0..UNRELATED, |n| self.world.create_unrelated(CROWDED, n)).await?;
