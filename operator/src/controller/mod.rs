@@ -131,9 +131,10 @@ pub async fn run_as(
     });
     let (reader, writer) = reflector::store();
     let (filled, mut is_filled) = watch::channel(false);
-    let objects = watcher(scope.api::<Stored>(&client), watcher::Config::default())
+    let pages = watcher::Config::default().page_size(children::PAGE);
+    let objects = watcher(scope.api::<Stored>(&client), pages)
         .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
+        .modify(|object| object.meta_mut().managed_fields = None)
         .inspect(move |event| {
             if matches!(event, Ok(watcher::Event::InitDone)) {
                 filled.send_replace(true);
