@@ -17,7 +17,7 @@ use crate::programs::go;
 use crate::progress::Progress;
 use crate::state::{self, Lock};
 use crate::status::{self, Status};
-use crate::{down, loadbalancer, logs, preflight, test, up};
+use crate::{bench, down, loadbalancer, logs, preflight, test, up};
 
 /// The post service on your machine: a local Kubernetes with everything around it.
 ///
@@ -87,6 +87,8 @@ enum Command {
     },
     /// Run the tests that continuous integration runs.
     Test(test::Arguments),
+    /// Measure speed and size, and compare them with what is promised.
+    Bench(bench::Arguments),
     /// Play the cloud's load-balancer controller (started by `up`).
     #[command(hide = true)]
     LoadBalancer {
@@ -175,6 +177,7 @@ async fn run(command: Command) -> Result<ExitCode> {
             follow,
         } => Err(logs::command(&paths, &component, follow)?.exec()).context("cannot show the log"),
         Command::Test(arguments) => test::run(&paths, &arguments).await,
+        Command::Bench(arguments) => bench::run(&paths, &arguments).await,
         Command::LoadBalancer { kubeconfig } => {
             loadbalancer::run(&kubeconfig).await?;
             Ok(ExitCode::SUCCESS)

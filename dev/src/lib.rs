@@ -5,6 +5,8 @@
 //! [`down`] how they are removed again. [`kit`] is what the end-to-end tests use.
 
 pub mod aws;
+pub mod backends;
+pub mod bench;
 pub mod cli;
 pub mod cluster;
 pub mod command;

@@ -185,6 +185,16 @@ impl Processes {
         names
     }
 
+    /// The name of a daemon that has ended although nobody stopped it, and the end of its log.
+    pub fn dead(&self) -> Option<(String, String)> {
+        let dead = self
+            .known()
+            .into_iter()
+            .find(|name| !self.is_running(name))?;
+        let message = self.death(&dead, "ended");
+        Some((dead, message))
+    }
+
     /// Starts the daemon unless it runs already with the same command line and inputs.
     ///
     /// Returns whether it was started now.

@@ -44,9 +44,31 @@ pub async fn start(venv: &Path, processes: &Processes, host: &str, port: u16) ->
 
 /// Makes a repository unless there is one.
 pub async fn ensure_repository(name: &str) -> Result<()> {
+    create_repository(&format!("http://{}", address()), name).await
+}
+
+/// Puts an image without layers into a repository; each tag has a digest of its own.
+pub async fn put_image(endpoint: &str, repository: &str, tag: String) -> Result<()> {
+    // The digest of `{}`, the empty configuration of the OCI image specification.
+    let empty = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json", "size": 2, "digest": empty,
+        },
+        "layers": [], "annotations": {"tag": tag},
+    });
+    let target = "AmazonEC2ContainerRegistry_V20150921.PutImage";
+    let request = json!({
+        "repositoryName": repository, "imageManifest": manifest.to_string(), "imageTag": tag,
+    });
+    call(endpoint, "ecr", target, &request).await.map(drop)
+}
+
+/// Makes a repository at an endpoint unless there is one.
+pub async fn create_repository(endpoint: &str, name: &str) -> Result<()> {
     let target = "AmazonEC2ContainerRegistry_V20150921.CreateRepository";
-    let endpoint = format!("http://{}", address());
-    match call(&endpoint, "ecr", target, &json!({"repositoryName": name})).await {
+    match call(endpoint, "ecr", target, &json!({"repositoryName": name})).await {
         Err(error) if !is_exception(&error, "RepositoryAlreadyExistsException") => Err(error),
         _ => Ok(()),
     }

@@ -1,6 +1,5 @@
 //! `cargo dev test`: what continuous integration runs, stage by stage.
 
-mod backends;
 mod cargo;
 mod chart;
 mod rbac;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::backends;
 use crate::cli::interrupted;
 use crate::paths::Paths;
 use crate::progress::{Progress, seconds};

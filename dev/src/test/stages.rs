@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use super::backends::Backends;
 use super::cargo::Cargo;
 use super::{Outcome, Stage, chart, rbac};
+use crate::backends::Backends;
 use crate::cluster;
 use crate::command::{self, Command};
 use crate::down::{self, Purge};

@@ -289,8 +289,9 @@ fn owned<K>(id: &Identity, store: &Store<K>) -> Vec<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Clone,
 {
+    // Borrowed, and the rarer match first: this looks at the children of all services.
     store.state_filter(|object| {
-        object.namespace().as_deref() == Some(&id.namespace) && is_owned(id, object)
+        is_owned(id, object) && object.meta().namespace.as_deref() == Some(&id.namespace)
     })
 }
 

@@ -22,6 +22,10 @@ use crate::api::v1alpha1::PostService;
 use crate::build::{INSTANCE, MANAGED_BY, MANAGER};
 use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 
+/// Objects that are listed at once. A decoded page is many times its pruned objects, and the memory
+/// that it took does not go back: small pages keep the process small.
+pub(super) const PAGE: u32 = 100;
+
 /// One store for each kind of child.
 pub struct Children {
     /// Identities of the pods.
@@ -130,7 +134,9 @@ impl<K> Child for K where
 /// The children of one kind, and their changes.
 pub(super) fn watch<K: Child>(api: Api<K>) -> (Store<K>, Changes) {
     let (reader, writer) = reflector::store();
-    let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+    let config = watcher::Config::default()
+        .labels(&format!("{MANAGED_BY}={MANAGER}"))
+        .page_size(PAGE);
     let changes = watcher(api, config)
         .default_backoff()
         .modify(|object| ownership::prune(object.managed_fields_mut()))

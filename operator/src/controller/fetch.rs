@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt as _};
 use kube_runtime::reflector::ObjectRef;
@@ -94,7 +94,7 @@ pub async fn inputs(service: &PostService, workload: &str, ctx: &Context) -> Res
 }
 
 /// What is to be seen of the load balancer of Service `live`.
-pub async fn load_balancer(service: &PostService, live: Option<&Service>, ctx: &Context) -> Seen {
+pub fn load_balancer(service: &PostService, live: Option<&Service>, ctx: &Context) -> Seen {
     let Some(live) = live else {
         return Seen::default();
     };
@@ -111,26 +111,10 @@ pub async fn load_balancer(service: &PostService, live: Option<&Service>, ctx: &
     let balanced =
         live.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
     if balanced && seen.address.is_none() && !service.spec.stopped {
-        seen.warning = warning(live, ctx).await;
+        let (who, pace) = (ObjectRef::from_obj(service), ctx.settings.pace);
+        seen.warning = ctx.warnings.about(live, &who, pace);
     }
     seen
-}
-
-/// The last Warning about a Service. Events only explain: a pass goes on without them.
-async fn warning(service: &Service, ctx: &Context) -> Option<String> {
-    let namespace = service.namespace().unwrap_or_default();
-    let uid = service.uid().unwrap_or_default();
-    let about = ListParams::default()
-        .fields(&format!("involvedObject.uid={uid},type=Warning"))
-        .limit(100);
-    let events = Api::<Event>::namespaced(ctx.client.clone(), &namespace);
-    match events.list(&about).await {
-        Ok(found) => load_balancer::last_warning(&found.items),
-        Err(error) => {
-            tracing::warn!(%error, namespace, "could not read the Events of a Service");
-            None
-        }
-    }
 }
 
 fn binding(service: &PostService, ctx: &Context) -> Binding {
@@ -266,7 +250,8 @@ pub(super) async fn last_words(pods: &Api<Pod>, job: &str) -> Result<Option<Stri
 async fn pod_trouble(pods: &Api<Pod>, name: &str) -> Result<Option<String>, Error> {
     let selector = ListParams::default()
         .labels(&crate::build::pods_selector(name))
-        .limit(100);
+        // What the API server remembers will do: it need not ask etcd whether that is the latest.
+        .match_any();
     let pods = pods.list(&selector).await.map_err(|source| Error::Read {
         what: "the Deployment's pods",
         source,

@@ -23,6 +23,7 @@ mod settling;
 mod standby;
 mod stored;
 pub mod validate;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +49,7 @@ use publish::Publisher;
 use settling::Settling;
 use standby::Gate;
 use stored::Stored;
+use warnings::ServiceWarnings;
 
 pub use error::Error;
 pub use standby::Role;
@@ -87,6 +89,7 @@ pub struct Context {
     images: Arc<Observer<ImageQuestion, Result<RegistryImage, RegistryError>>>,
     databases: Databases,
     settling: Settling,
+    warnings: ServiceWarnings,
 }
 
 /// Runs the controller, in a process without rivals, until `shutdown`; passes under way are finished.
@@ -121,15 +124,17 @@ pub async fn run_as(
         children,
         publisher: Publisher::new(client.clone()),
         images: Observer::new(wake.clone()),
+        warnings: ServiceWarnings::new(client.clone(), wake.clone()),
         databases: Databases::new(client.clone(), wake, permit),
         settling: Settling::default(),
         client: client.clone(),
     });
     let (reader, writer) = reflector::store();
     let (filled, mut is_filled) = watch::channel(false);
-    let objects = watcher(scope.api::<Stored>(&client), watcher::Config::default())
+    let pages = watcher::Config::default().page_size(children::PAGE);
+    let objects = watcher(scope.api::<Stored>(&client), pages)
         .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
+        .modify(|object| object.meta_mut().managed_fields = None)
         .inspect(move |event| {
             if matches!(event, Ok(watcher::Event::InitDone)) {
                 filled.send_replace(true);

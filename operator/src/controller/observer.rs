@@ -3,7 +3,7 @@
 //! A pass never waits for them: it uses the latest answer, and is called again when a new one
 //! differs from it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,12 +21,31 @@ pub type Wake = mpsc::UnboundedSender<ObjectRef<PostService>>;
 const CONCURRENCY: usize = 32;
 /// Answers nobody asked for during this time are forgotten.
 const FORGET_AFTER: Duration = Duration::from_mins(30);
+/// How often such answers are looked for.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// The latest answer `A` to each question `Q`.
 pub struct Observer<Q, A> {
-    slots: Mutex<HashMap<Q, Slot<A>>>,
+    slots: Mutex<Slots<Q, A>>,
     permits: Semaphore,
     wake: Wake,
+}
+
+struct Slots<Q, A> {
+    by_question: HashMap<Q, Slot<A>>,
+    swept: Instant,
+}
+
+impl<Q, A> Slots<Q, A> {
+    /// Forgets what nobody asks for. Not at each question: it looks at all of them.
+    fn sweep(&mut self, now: Instant) {
+        if now - self.swept < SWEEP_EVERY {
+            return;
+        }
+        self.swept = now;
+        self.by_question
+            .retain(|_, slot| slot.in_flight || now - slot.asked < FORGET_AFTER);
+    }
 }
 
 struct Slot<A> {
@@ -34,7 +53,7 @@ struct Slot<A> {
     answered: Instant,
     asked: Instant,
     in_flight: bool,
-    interested: Vec<ObjectRef<PostService>>,
+    interested: HashSet<ObjectRef<PostService>>,
 }
 
 impl<Q, A> Observer<Q, A>
@@ -45,7 +64,10 @@ where
     /// An observer that calls passes by `wake`.
     pub fn new(wake: Wake) -> Arc<Self> {
         Arc::new(Self {
-            slots: Mutex::new(HashMap::new()),
+            slots: Mutex::new(Slots {
+                by_question: HashMap::new(),
+                swept: Instant::now(),
+            }),
             permits: Semaphore::new(CONCURRENCY),
             wake,
         })
@@ -65,17 +87,20 @@ where
     {
         let now = Instant::now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|_, slot| slot.in_flight || now - slot.asked < FORGET_AFTER);
-        let slot = slots.entry(question.clone()).or_insert_with(|| Slot {
-            answer: None,
-            answered: now,
-            asked: now,
-            in_flight: false,
-            interested: Vec::new(),
-        });
+        slots.sweep(now);
+        let slot = slots
+            .by_question
+            .entry(question.clone())
+            .or_insert_with(|| Slot {
+                answer: None,
+                answered: now,
+                asked: now,
+                in_flight: false,
+                interested: HashSet::new(),
+            });
         slot.asked = now;
         if !slot.interested.contains(who) {
-            slot.interested.push(who.clone());
+            slot.interested.insert(who.clone());
         }
         let fresh = slot
             .answer
@@ -96,7 +121,7 @@ where
         let answer = read.await;
         drop(permit);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(slot) = slots.get_mut(&question) else {
+        let Some(slot) = slots.by_question.get_mut(&question) else {
             return;
         };
         let changed = slot.answer.as_ref() != Some(&answer);

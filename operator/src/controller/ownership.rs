@@ -38,12 +38,16 @@ pub fn is_as_applied(live: &ObjectMeta, desired: &Value) -> bool {
 /// memory.
 pub fn prune(entries: &mut Vec<ManagedFieldsEntry>) {
     entries.retain(is_ours);
+    // What decoding took in advance is several times what stays.
+    entries.shrink_to_fit();
     for entry in entries {
         entry.time = None;
         if let Some(FieldsV1(fields)) = &mut entry.fields_v1
             && !fields.is_string()
         {
-            *fields = Value::String(fields.to_string());
+            let mut text = fields.to_string();
+            text.shrink_to_fit();
+            *fields = Value::String(text);
         }
     }
 }

@@ -105,7 +105,7 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     let sight = adopt::look(&spec, &inputs, up_to_date, building.as_ref(), ctx).await?;
     let (adoption, front) = adopt::plan(&mut spec, &status, &sight, now);
     let balancer = sight.balancer.as_deref();
-    inputs.load_balancer = fetch::load_balancer(service, balancer, ctx).await;
+    inputs.load_balancer = fetch::load_balancer(service, balancer, ctx);
     let scaling = rollout::replicas::scaling(
         Authority::of(&spec.spec),
         &inputs.scale,

@@ -1,4 +1,4 @@
-//! Servers of one test stage, in a folder of their own on free ports of 127.0.0.1.
+//! Servers of one test stage or measurement, in a folder of their own on free ports of 127.0.0.1.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::state::{Secrets, random_hex};
 const SCHEMATHESIS: &str = "4.32.5";
 const LOOPBACK: &str = "127.0.0.1";
 
-/// The folder of all stages' servers; each run has one named by its process id.
+/// The folder of all runs' servers; each run has one named by its process id.
 fn folder(paths: &Paths) -> PathBuf {
     paths.data.with_file_name("post-service-dev-tests")
 }
 
-/// Servers that a stage starts; [`clean`] ends them.
+/// Servers that a test stage or a measurement starts; [`clean`] ends them.
 #[derive(Debug)]
-pub(super) struct Backends<'a> {
+pub struct Backends<'a> {
     progress: &'a Progress,
     paths: Paths,
     processes: Processes,
@@ -36,7 +36,8 @@ pub(super) struct Backends<'a> {
 }
 
 impl<'a> Backends<'a> {
-    pub(super) fn new(paths: &Paths, progress: &'a Progress) -> Result<Self> {
+    /// Makes the run's folders; nothing is started yet.
+    pub fn new(paths: &Paths, progress: &'a Progress) -> Result<Self> {
         let paths = paths.isolated_in(&folder(paths).join(std::process::id().to_string()));
         for folder in [&paths.run, &paths.logs()] {
             std::fs::create_dir_all(folder)
@@ -51,8 +52,13 @@ impl<'a> Backends<'a> {
         })
     }
 
+    /// The pid files and logs of everything that is started here.
+    pub fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
     /// Starts MySQL or MariaDB; returns the administrator's URL.
-    pub(super) async fn database(&self, kind: Kind) -> Result<String> {
+    pub async fn database(&self, kind: Kind) -> Result<String> {
         let server = programs::mysql::obtain(&self.paths, self.progress, kind).await?;
         let port = free_port()?;
         let mysql = MySql {
@@ -62,7 +68,7 @@ impl<'a> Backends<'a> {
             address: LOOPBACK,
             port,
         };
-        let why = "starting a database server for the tests";
+        let why = "starting a database server";
         let start = async |step: Step| {
             let version = mysql.start(&self.processes, &self.secrets).await?;
             step.say(format!("version {version} on {LOOPBACK}:{port}"));
@@ -73,9 +79,9 @@ impl<'a> Backends<'a> {
     }
 
     /// Starts the ECR stand-in; returns its endpoint.
-    pub(super) async fn ecr(&self) -> Result<String> {
+    pub async fn ecr(&self) -> Result<String> {
         let port = free_port()?;
-        let why = "starting ministack for the tests";
+        let why = "starting ministack";
         let start = async |_step| {
             let venv = aws::environment(&self.paths).await?;
             ecr::start(&venv, &self.processes, LOOPBACK, port).await
@@ -85,9 +91,9 @@ impl<'a> Backends<'a> {
     }
 
     /// Starts the Cognito stand-in; returns its endpoint.
-    pub(super) async fn cognito(&self) -> Result<String> {
+    pub async fn cognito(&self) -> Result<String> {
         let port = free_port()?;
-        let why = "starting moto for the tests";
+        let why = "starting moto";
         let start = async |_step| {
             let venv = aws::environment(&self.paths).await?;
             cognito::start(&venv, &self.processes, LOOPBACK, port).await
@@ -97,12 +103,12 @@ impl<'a> Backends<'a> {
     }
 
     /// Starts the S3 stand-in; returns its endpoint and the account that it knows.
-    pub(super) async fn s3(&self) -> Result<(String, s3::Account)> {
+    pub async fn s3(&self) -> Result<(String, s3::Account)> {
         let account = s3::Account {
             key: random_hex(8)?,
             secret: random_hex(20)?,
         };
-        let why = "starting SeaweedFS for the tests";
+        let why = "starting SeaweedFS";
         let start = async |_step| {
             let venv = s3::environment(&self.paths).await?;
             let data = self.paths.data.join("s3");
@@ -114,7 +120,7 @@ impl<'a> Backends<'a> {
     }
 
     /// Installs schemathesis into the cache; returns the program.
-    pub(super) async fn schemathesis(&self) -> Result<String> {
+    pub async fn schemathesis(&self) -> Result<String> {
         let requirement = format!("schemathesis=={SCHEMATHESIS}");
         let why = "preparing the checker of the OpenAPI document";
         let install = async |_step| {
@@ -125,7 +131,7 @@ impl<'a> Backends<'a> {
     }
 
     /// Starts etcd and an API server without controllers; returns the path of a kubeconfig.
-    pub(super) async fn api_server(&self) -> Result<String> {
+    pub async fn api_server(&self) -> Result<String> {
         let programs = go::kubernetes(&self.paths, self.progress).await?;
         let port = free_port()?;
         let server = format!("https://{LOOPBACK}:{port}");
@@ -140,7 +146,7 @@ impl<'a> Backends<'a> {
             address: LOOPBACK,
             port,
         };
-        let why = "starting etcd and kube-apiserver, without controllers, for the tests";
+        let why = "starting etcd and kube-apiserver, without controllers,";
         self.progress
             .step("API server", why, async |_step| plane.start_api(true).await)
             .await?;
@@ -149,12 +155,12 @@ impl<'a> Backends<'a> {
 }
 
 /// Ends the servers of this run and deletes their data.
-pub(super) async fn clean(paths: &Paths) -> Result<()> {
+pub async fn clean(paths: &Paths) -> Result<()> {
     remove(&folder(paths).join(std::process::id().to_string())).await
 }
 
 /// Ends what killed runs left.
-pub(super) async fn sweep(paths: &Paths) -> Result<()> {
+pub async fn sweep(paths: &Paths) -> Result<()> {
     for entry in std::fs::read_dir(folder(paths))
         .into_iter()
         .flatten()
