@@ -49,7 +49,11 @@ pub fn of_spec(namespace: &Namespace, name: &str) -> String {
     namespace
         .objects
         .retain(|(kind, name), _| kind != "Job" || current.as_ref() == Some(name));
-    for value in namespace.objects.values_mut() {
+    for ((kind, _), value) in &mut namespace.objects {
+        if kind == "Job" {
+            // Made once for an image, as the spec was then.
+            value["spec"] = Value::Null;
+        }
         forget(value, is_fixed);
     }
     render(&namespace, name)

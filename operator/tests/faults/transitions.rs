@@ -10,6 +10,8 @@ use crate::snapshot;
 use crate::stage::{Case, PATIENCE, Stage, TAGS};
 use crate::world::merge;
 
+/// Longest wait for the walker to arrive.
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 /// Fresh installs that are made at once.
 const LANES: usize = 6;
 
@@ -124,10 +126,11 @@ fn fields() -> Vec<(&'static str, Vec<Value>)> {
         ),
         (
             "resources",
+            // Each names every key: an absent one keeps the value that the schema gave it before.
             vec![
-                json!({"resources": {"limits": {"cpu": "1"}}}),
-                json!({"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "2Gi"}}}),
-                json!({"resources": {"requests": {"cpu": "500m"}}}),
+                resources("250m", "64Mi", "1", "1Gi"),
+                resources("250m", "128Mi", "700m", "2Gi"),
+                resources("500m", "64Mi", "700m", "1Gi"),
             ],
         ),
         (
@@ -169,6 +172,13 @@ fn fields() -> Vec<(&'static str, Vec<Value>)> {
             vec![json!({"image": {"pullSecrets": ["registry"]}})],
         ),
     ]
+}
+
+fn resources(cpu: &str, memory: &str, most_cpu: &str, most_memory: &str) -> Value {
+    json!({"resources": {
+        "requests": {"cpu": cpu, "memory": memory},
+        "limits": {"cpu": most_cpu, "memory": most_memory},
+    }})
 }
 
 /// What happens on the way to a spec, to its history and not to its end.
@@ -253,10 +263,9 @@ pub async fn compare(stage: &'static Stage, seed: u64, steps: usize) -> Vec<Stri
                 detour,
                 ..
             } = &step;
-            divergences.push(format!(
-                "seed {seed}, step {number}: tag {tag}, {chosen:?}, {detour:?}:\n{difference}\n{}",
-                walker.log()
-            ));
+            let step = format!("seed {seed}, step {number}: tag {tag}, {chosen:?}, {detour:?}");
+            eprintln!("{step}:\n{difference}");
+            divergences.push(format!("{step}:\n{difference}\n{}", walker.log()));
         }
     }
     walker.close().await;
@@ -291,7 +300,7 @@ async fn go(walker: &Case, step: &Step, expected: &str) -> Option<String> {
     let name = &walker.world.namespace;
     let came = walker
         .cluster()
-        .wait(name, PATIENCE, |namespace| {
+        .wait(name, SOON, |namespace| {
             snapshot::of_spec(namespace, name) == expected
         })
         .await;
