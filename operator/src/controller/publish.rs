@@ -147,7 +147,7 @@ impl Publisher {
 
     async fn event(&self, metadata: &ObjectMeta, condition: &Condition) {
         let bad = condition.type_ == ConditionType::Stalled.as_str()
-            || condition.status == "False" && !HARMLESS.contains(&condition.reason.as_str())
+            || condition.status == "False" && !is_waited_for(condition)
             || condition.status == "True" && WARNINGS.contains(&condition.reason.as_str());
         let event = Event {
             type_: if bad {
@@ -186,15 +186,20 @@ fn bounded(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
-/// Conditions that are new, or whose status or reason is.
+/// Conditions whose status or reason is new. That something has not come yet is no transition.
 fn changed<'a>(previous: &[Condition], next: &'a [Condition]) -> Vec<&'a Condition> {
     next.iter()
         .filter(|condition| {
-            !previous.iter().any(|old| {
-                old.type_ == condition.type_
-                    && old.status == condition.status
-                    && old.reason == condition.reason
-            })
+            let before = previous.iter().find(|old| old.type_ == condition.type_);
+            match before {
+                Some(old) => (&old.status, &old.reason) != (&condition.status, &condition.reason),
+                None => !is_waited_for(condition),
+            }
         })
         .collect()
+}
+
+/// False, and nothing is wrong.
+fn is_waited_for(condition: &Condition) -> bool {
+    condition.status == "False" && HARMLESS.contains(&condition.reason.as_str())
 }
