@@ -19,7 +19,7 @@ use crate::world::{Environment, PATIENCE, World, merge};
 use table::{Expected, Row};
 
 /// Fields whose effect is seen by a test of its own, and the file
-/// that speaks of it (of `accounts_kit.rs`, those of `database.rs` use what it says).
+/// that speaks of it (what `kit/world.rs` says is used by those of `database.rs`).
 const ELSEWHERE: [(&str, &str); 17] = [
     ("rollout.hold", "fields.rs"),
     ("image.scanInterval", "fields.rs"),
