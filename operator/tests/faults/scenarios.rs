@@ -147,7 +147,7 @@ fn changes() -> Vec<Scenario> {
         ),
         update(
             "an invalid spec",
-            json!({"resources": {"requests": {"cpu": "2"}}}),
+            json!({"pod": {"env": [{"name": "DATABASE_URL", "value": "x"}]}}),
         ),
         update("stopped", json!({"stopped": true})),
         after(
