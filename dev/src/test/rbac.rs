@@ -16,7 +16,7 @@ use crate::paths::Paths;
 type Use = (String, String, String);
 
 /// Rules that a run of the end-to-end tests need not use, and why the operator has them.
-const RARE: [(&str, &[&str], &[&str], &str); 6] = [
+const RARE: [(&str, &[&str], &[&str], &str); 5] = [
     (
         "monitoring.coreos.com",
         &["servicemonitors"],
@@ -42,12 +42,6 @@ const RARE: [(&str, &[&str], &[&str], &str); 6] = [
         "only where the operator makes an account or a key; operator/tests/cluster",
     ),
     (
-        "autoscaling",
-        &["horizontalpodautoscalers"],
-        &["delete"],
-        "only where a feature is turned off; operator/tests/cluster/replicas.rs",
-    ),
-    (
         "events.k8s.io",
         &["events"],
         &["patch"],
@@ -56,8 +50,7 @@ const RARE: [(&str, &[&str], &[&str], &str); 6] = [
 ];
 
 /// Further rules of that kind, whose deletions follow from what users turn off.
-const RARE_DELETIONS: [(&str, &str); 4] = [
-    ("apps", "deployments"),
+const RARE_DELETIONS: [(&str, &str); 3] = [
     ("batch", "jobs"),
     ("policy", "poddisruptionbudgets"),
     ("networking.k8s.io", "networkpolicies"),
@@ -82,7 +75,7 @@ pub(super) async fn check(paths: &Paths, client: &kube::Client) -> Result<()> {
     let difference = difference(&granted, &used);
     if difference.is_empty() {
         println!(
-            "RBAC difference: none ({} verbs used of {})",
+            "RBAC difference: none ({} verbs used of {}, the others are used where the local cluster does not get)",
             used.len(),
             granted.len()
         );

@@ -15,21 +15,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::world::{Environment, World, merge};
+use crate::open::running as world;
+use crate::world::{World, merge};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const NLB_CLASS: &str = "service.k8s.aws/nlb";
-
-macro_rules! world {
-    ($name:literal) => {{
-        let Some(environment) = Environment::find() else {
-            return;
-        };
-        let mut world = World::open(environment, $name).await;
-        world.start_operator();
-        world
-    }};
-}
 
 /// Creates an object as `kubectl apply` without `--server-side` does.
 async fn kubectl_apply<K>(world: &World, object: Value) -> K

@@ -17,19 +17,11 @@ use post_operator::foreign::{ServiceMonitor, TargetGroupBinding};
 use serde_json::{Value, json};
 
 use crate::foreign_kinds::ForeignKinds;
-use crate::world::{Environment, PATIENCE, World};
+use crate::open::idle as world;
+use crate::world::{PATIENCE, World};
 
 const ARN: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/board/0123456789abcdef";
-
-macro_rules! world {
-    ($name:literal) => {{
-        let Some(environment) = Environment::find() else {
-            return;
-        };
-        World::open(environment, $name).await
-    }};
-}
 
 /// Group, version and kind of every child that is kept up to date.
 const KINDS: [(&str, &str, &str); 8] = [

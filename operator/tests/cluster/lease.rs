@@ -8,17 +8,9 @@ use nix::sys::signal::Signal;
 use post_operator::api::v1alpha1::PostService;
 use serde_json::json;
 
+use crate::open::idle as world;
 use crate::peer::{LEASE, Replica, holder};
-use crate::world::{Environment, PATIENCE, World};
-
-macro_rules! world {
-    ($name:literal) => {{
-        let Some(environment) = Environment::find() else {
-            return;
-        };
-        World::open(environment, $name).await
-    }};
-}
+use crate::world::{PATIENCE, World};
 
 /// Waits until somebody has reported on generation `generation` of `name`.
 async fn reported(world: &World, name: &str, generation: i64) {

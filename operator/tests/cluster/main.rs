@@ -15,6 +15,7 @@ mod fields;
 mod foreign_kinds;
 mod lease;
 mod load_balancer;
+mod open;
 mod peer;
 mod reconcile;
 mod replicas;

@@ -1,5 +1,6 @@
 //! One `PostService` against a real API server, MySQL and ECR API.
 
+use crate::open::running as world;
 use crate::world::{Environment, World};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -9,17 +10,6 @@ use kube::ResourceExt as _;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use post_operator::api::v1alpha1::PostService;
 use serde_json::json;
-
-macro_rules! world {
-    ($name:literal) => {{
-        let Some(environment) = Environment::find() else {
-            return;
-        };
-        let mut world = World::open(environment, $name).await;
-        world.start_operator();
-        world
-    }};
-}
 
 #[tokio::test]
 async fn one_yaml_brings_database_job_service_and_pods_about_in_this_order() {

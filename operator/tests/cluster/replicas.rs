@@ -13,20 +13,10 @@ use kube_runtime::{WatchStreamExt as _, watcher};
 use post_operator::api::v1alpha1::PostService;
 use serde_json::{Value, json};
 
-use crate::world::{Environment, PATIENCE, World};
+use crate::open::running as world;
+use crate::world::{PATIENCE, World};
 
 const NAME: &str = "post-service";
-
-macro_rules! world {
-    ($name:literal) => {{
-        let Some(environment) = Environment::find() else {
-            return;
-        };
-        let mut world = World::open(environment, $name).await;
-        world.start_operator();
-        world
-    }};
-}
 
 /// Every number of pods that the Deployment ever asked for, repetitions left out.
 #[derive(Clone, Default)]
@@ -344,4 +334,16 @@ where
 {
     let api: Api<K> = world.api();
     api.list(&ListParams::default()).await.unwrap().items.len()
+}
+
+#[tokio::test]
+async fn a_stopped_service_is_ready_only_when_its_last_pod_is_gone() {
+    let world = world!("stopping");
+    make_ready(&world, auto(1)).await;
+    world.create_service("1", stopped(auto(1))).await;
+    let message = world.condition("Reconciling", "True", "Stopping").await;
+    assert!(message.contains("1 pod"), "{message}");
+    world.condition("Ready", "False", "Progressing").await;
+    ready(&world, "Stopped").await;
+    world.close().await;
 }

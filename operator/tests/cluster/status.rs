@@ -157,6 +157,12 @@ async fn each_transition_is_one_event_and_a_repetition_only_counts() {
         Some("TagNotFound".to_owned()),
     );
     let wrong = &objects[&key][0];
+    let waited_for =
+        |(action, _): &(Option<String>, _)| action.as_deref() == Some("LoadBalancerReadyFalse");
+    assert!(
+        !objects.keys().any(waited_for),
+        "that there is no load balancer yet is no transition"
+    );
     assert_eq!(wrong.type_.as_deref(), Some("Warning"));
     assert_eq!(wrong.series.as_ref().map(|series| series.count), Some(3));
     world.close().await;

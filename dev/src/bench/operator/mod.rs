@@ -79,6 +79,7 @@ pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Argument
         access: Access { kubeconfig, ecr },
         world: World { client, database },
     };
+    bench.world.is_served().await?;
     let folder = arguments
         .output
         .clone()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt as _, TryStreamExt as _};
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -15,8 +15,10 @@ use tokio::task::JoinHandle;
 
 use crate::aws::ecr;
 use crate::bench::histogram;
-use crate::install;
+use crate::{install, wait};
 
+/// Longest wait for something that takes a moment.
+const SOON: Duration = Duration::from_secs(30);
 /// Requests of this tool under way at once.
 const CONCURRENCY: usize = 32;
 /// Fewer, where the machine's time belongs to what is measured.
@@ -175,12 +177,26 @@ impl World {
         }
     }
 
-    /// Plays the controllers of Jobs and Deployments in a namespace until the handle is aborted.
+    /// Waits until the API server serves the kind that was just defined.
+    pub(super) async fn is_served(&self) -> Result<()> {
+        let services = self.api("default", &install::post_service());
+        let one = ListParams::default().limit(1);
+        let what = "the API server serves PostServices";
+        wait::until(what, SOON, async || services.list(&one).await.map(drop)).await
+    }
+
+    /// Plays the controllers of Jobs, Deployments and load balancers in a namespace until the handle
+    /// is aborted.
     pub(super) fn play_controllers(&self, namespace: &str) -> JoinHandle<()> {
         let jobs = self.api(namespace, &kind("batch", "v1", "Job"));
         let deployments = self.api(namespace, &kind("apps", "v1", "Deployment"));
+        let services = self.api(namespace, &kind("", "v1", "Service"));
         tokio::spawn(async move {
-            tokio::join!(play(jobs, completed), play(deployments, rolled_out));
+            tokio::join!(
+                play(jobs, completed),
+                play(deployments, rolled_out),
+                play(services, balanced),
+            );
         })
     }
 }
@@ -264,6 +280,13 @@ fn completed(job: &DynamicObject) -> Option<Value> {
             {"type": "Complete", "status": "True", "lastTransitionTime": now},
         ],
     }))
+}
+
+/// Without an address each Service would be reported once more, as one that nobody serves.
+fn balanced(service: &DynamicObject) -> Option<Value> {
+    let has_address = service.data["status"]["loadBalancer"]["ingress"].is_array();
+    let ingress = json!([{"hostname": "nlb.example"}]);
+    (!has_address).then(|| json!({"loadBalancer": {"ingress": ingress}}))
 }
 
 fn rolled_out(deployment: &DynamicObject) -> Option<Value> {
