@@ -24,7 +24,8 @@ pub use load_balancer::{
 pub use rollout::{Bake, Rollout, TemplateUpdates};
 pub use status::{
     AdoptionStatus, AdoptionStep, DatabaseStatus, Endpoint, HistoryEntry, ImageRef, ImageStatus,
-    MigrationState, MigrationStatus, PostServiceStatus, QuarantineEntry, RolloutStatus,
+    MigrationState, MigrationStatus, PostServiceStatus, QuarantineCause, QuarantineEntry,
+    RolloutResult, RolloutStatus, RolloutStep,
 };
 pub use workload::{
     Adopt, Autoscaling, EnvVar, Monitoring, NetworkPolicy, Pod, PodDisruptionBudget, Resources,

@@ -16,13 +16,17 @@ pub struct PostServiceStatus {
     pub phase: Option<String>,
     /// Images wanted, running and last known to be good.
     pub image: ImageStatus,
-    /// The rollout in progress.
+    /// The rollout in progress, and what the Deployment runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
     /// Rollouts that failed and are not tried again by themselves.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub quarantine: Vec<QuarantineEntry>,
+    /// Images pushed until then, and failed, that `quarantine` had no room for: a policy does not
+    /// select one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantine_watermark: Option<Time>,
     /// The last rollouts, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
@@ -87,21 +91,25 @@ pub struct ImageRef {
     pub pushed_at: Option<Time>,
 }
 
-/// A rollout in progress; `current`, `lastGood` and `pending` are names of `ControllerRevisions`.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+/// The memory of the rollout's state machine (`operator/src/rollout/machine.rs`); `current`,
+/// `lastGood` and `pending` are names of `ControllerRevisions`.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RolloutStatus {
-    /// Hash of digest, pod template and secret values.
+    /// Identity of the rollout: hash of digest, pod template inputs and secret values.
     pub id: String,
     /// Step of the state machine.
-    pub step: String,
+    pub step: RolloutStep,
     /// When it began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When it last came nearer to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_progress_at: Option<Time>,
-    /// Revision that runs.
+    /// Since when its clocks stand still, because of trouble that is not the new pods'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Time>,
+    /// Revision that the Deployment is told to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
     /// Revision to return to.
@@ -112,23 +120,61 @@ pub struct RolloutStatus {
     pub pending: Option<String>,
 }
 
-/// A rollout that is not tried again by itself.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+/// Step of a rollout; `operator/src/rollout/machine.rs` holds the table of transitions.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum RolloutStep {
+    /// No rollout is under way.
+    #[default]
+    Idle,
+    /// The pending revision's migration has not succeeded.
+    Migrating,
+    /// Its first pod runs alone beside all old ones.
+    Baking,
+    /// Its pods take the places of the old ones.
+    RollingOut,
+    /// The pods of the last good revision come back.
+    RollingBack,
+}
+
+/// A rollout that failed and is not tried again by itself.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QuarantineEntry {
     /// The rollout's identity.
     pub id: String,
     /// Its image.
     pub digest: String,
-    /// Why it failed.
+    /// When that image was pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<Time>,
+    /// What is not tried again.
+    pub cause: QuarantineCause,
+    /// Why it failed: pod, reason, exit code and last words.
+    #[schemars(length(max = 2048))]
     pub reason: String,
     /// When.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+    /// Generation of the spec that asked for it: another one may try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// Value of the retry annotation then: another one may try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<String>,
+}
+
+/// What a failed rollout takes the blame for.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum QuarantineCause {
+    /// The image was new: it is not tried with other Secrets either.
+    #[default]
+    Image,
+    /// The image is the last good one: settings or Secrets were new.
+    Configuration,
 }
 
 /// A rollout of the past.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HistoryEntry {
     /// The rollout's identity.
@@ -138,11 +184,23 @@ pub struct HistoryEntry {
     pub tag: Option<String>,
     /// Digest of its image.
     pub digest: String,
-    /// `Succeeded`, `RolledBack` or `Superseded`.
-    pub result: String,
+    /// How it ended.
+    pub result: RolloutResult,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+}
+
+/// How a rollout ended.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum RolloutResult {
+    /// Its pods serve.
+    #[default]
+    Succeeded,
+    /// It failed, and the last good revision came back.
+    RolledBack,
+    /// Something else was wanted before it ended.
+    Superseded,
 }
 
 /// The migration Job of the wanted image.
