@@ -223,7 +223,8 @@ pub(super) async fn taken_over<K: Child>(
     name: &str,
     object: &K,
 ) -> Result<(), Error> {
-    patch(api, name, &ownership::marked(to_json(object)?)).await
+    let desired = ownership::marked(to_json(object)?);
+    patch(api, name, &desired).await.map(drop)
 }
 
 /// Gives it back: only the fields of `object` stay the operator's.
@@ -232,7 +233,7 @@ pub(super) async fn given_back<K: Child>(
     name: &str,
     object: &K,
 ) -> Result<(), Error> {
-    patch(api, name, &to_json(object)?).await
+    patch(api, name, &to_json(object)?).await.map(drop)
 }
 
 /// The object of that name, from the store or, if it is not there, from the cluster: it may be too
@@ -285,7 +286,7 @@ fn is_orphan<K: Resource>(id: &Identity, object: &K) -> bool {
         && label(INSTANCE) == Some(&id.name)
 }
 
-fn owned<K>(id: &Identity, store: &Store<K>) -> Vec<Arc<K>>
+pub(super) fn owned<K>(id: &Identity, store: &Store<K>) -> Vec<Arc<K>>
 where
     K: Resource<DynamicType = ()> + Clone,
 {
@@ -295,7 +296,11 @@ where
     })
 }
 
-async fn remove<K>(id: &Identity, api: &Api<K>, objects: Vec<Arc<K>>) -> Result<(), Error>
+pub(super) async fn remove<K>(
+    id: &Identity,
+    api: &Api<K>,
+    objects: Vec<Arc<K>>,
+) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
@@ -317,7 +322,7 @@ where
     Ok(())
 }
 
-async fn patch<K>(api: &Api<K>, name: &str, desired: &Value) -> Result<(), Error>
+pub(super) async fn patch<K>(api: &Api<K>, name: &str, desired: &Value) -> Result<K, Error>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
@@ -327,7 +332,7 @@ where
         .await
         .map_err(|source| Error::write::<K>(name, source))?;
     tracing::info!(kind = %K::kind(&()), namespace = applied.namespace(), name, "applied");
-    Ok(())
+    Ok(applied)
 }
 
 pub(super) fn to_json<K: Serialize>(object: &K) -> Result<Value, Error> {

@@ -1,7 +1,7 @@
 //! The objects that belong to `PostService`s, watched by label and kept in memory.
 
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use super::foreign::Foreign;
 use super::{Scope, ownership};
 use crate::api::v1alpha1::PostService;
-use crate::build::{INSTANCE, MANAGED_BY, MANAGER};
+use crate::build::{INSTANCE, MANAGED_BY, MANAGER, revision};
 use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 
 /// Objects that are listed at once. A decoded page is many times its pruned objects, and the memory
@@ -38,6 +38,8 @@ pub struct Children {
     pub target_group_bindings: Foreign<TargetGroupBinding>,
     /// Migration Jobs.
     pub jobs: Store<Job>,
+    /// What was, is and shall be rolled out.
+    pub revisions: Store<ControllerRevision>,
     /// Deployments.
     pub deployments: Store<Deployment>,
     /// Protection of the pods against drains.
@@ -62,6 +64,7 @@ impl Children {
             services: store(scope.api(client), &mut changes),
             target_group_bindings: Foreign::watch(client, scope, &mut changes),
             jobs: store(scope.api(client), &mut changes),
+            revisions: revisions(scope.api(client), &mut changes),
             deployments: store(scope.api(client), &mut changes),
             disruption_budgets: store(scope.api(client), &mut changes),
             autoscalers: store(scope.api(client), &mut changes),
@@ -90,6 +93,7 @@ impl Children {
             self.services.wait_until_ready().await?;
             self.target_group_bindings.asked().await;
             self.jobs.wait_until_ready().await?;
+            self.revisions.wait_until_ready().await?;
             self.deployments.wait_until_ready().await?;
             self.disruption_budgets.wait_until_ready().await?;
             self.autoscalers.wait_until_ready().await?;
@@ -102,6 +106,18 @@ impl Children {
 
 fn store<K: Child>(api: Api<K>, all_changes: &mut Vec<Changes>) -> Store<K> {
     let (reader, changes) = watch(api);
+    all_changes.push(changes);
+    reader
+}
+
+fn revisions(
+    api: Api<ControllerRevision>,
+    all_changes: &mut Vec<Changes>,
+) -> Store<ControllerRevision> {
+    let (reader, changes) = watch_as(api, |object| {
+        object.metadata.managed_fields = None;
+        revision::compact(object);
+    });
     all_changes.push(changes);
     reader
 }
@@ -133,13 +149,21 @@ impl<K> Child for K where
 
 /// The children of one kind, and their changes.
 pub(super) fn watch<K: Child>(api: Api<K>) -> (Store<K>, Changes) {
+    watch_as(api, |object| ownership::prune(object.managed_fields_mut()))
+}
+
+/// The same, kept in the form that `prune` gives them.
+fn watch_as<K: Child>(
+    api: Api<K>,
+    prune: impl FnMut(&mut K) + Send + 'static,
+) -> (Store<K>, Changes) {
     let (reader, writer) = reflector::store();
     let config = watcher::Config::default()
         .labels(&format!("{MANAGED_BY}={MANAGER}"))
         .page_size(PAGE);
     let changes = watcher(api, config)
         .default_backoff()
-        .modify(|object| ownership::prune(object.managed_fields_mut()))
+        .modify(prune)
         .reflect(writer)
         .touched_objects();
     (reader, owners(changes).boxed())

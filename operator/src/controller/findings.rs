@@ -1,5 +1,7 @@
 //! From what a pass found to conditions. Pure.
 
+mod rollout;
+
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::load_balancer;
@@ -13,7 +15,8 @@ use crate::build::service;
 use crate::database::DatabaseFacts;
 use crate::database::budget::Budget;
 use crate::registry::RegistryError;
-use crate::rollout::{self, JobState, Migration, Step};
+use crate::rollout::pods::Trouble;
+use crate::rollout::{JobState, Migration, Step};
 
 /// Every condition, from what the pass found. Pure; nothing of an earlier pass goes in.
 pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
@@ -120,16 +123,14 @@ fn overall(pass: &Pass<'_>) -> Vec<Finding> {
         }
         (Step::Bootstrapping, None) => progressing("Bootstrapping", "connecting to the database"),
         (Step::Migrating, _) => {
-            let trouble = pass.inputs.pod_trouble.as_deref();
-            progressing(
-                "Migrating",
-                trouble.unwrap_or("the migration Job is running"),
-            )
+            let mut pods = pass.inputs.migrating.iter().filter(|pod| !pod.ending);
+            let trouble = pods.find_map(|pod| pod.trouble.as_ref());
+            let words = trouble.map_or("the migration Job is running".into(), Trouble::to_string);
+            progressing("Migrating", &words)
         }
-        (Step::RollingOut, _) => match deadline(pass) {
-            Some(message) => vec![ready(Truth::False, "Degraded", &message)],
-            None => progressing("RollingOut", &rolling_out(pass)),
-        },
+        (Step::Baking | Step::RollingOut | Step::RollingBack | Step::RolledBack, _) => {
+            rollout::overall(pass)
+        }
     }
 }
 
@@ -179,25 +180,6 @@ fn is_transient(error: &RegistryError) -> bool {
     matches!(error, RegistryError::Unavailable { .. })
 }
 
-fn deadline(pass: &Pass<'_>) -> Option<String> {
-    let message = pass
-        .inputs
-        .deployment
-        .as_deref()
-        .and_then(rollout::deadline_message)?;
-    Some(match &pass.inputs.pod_trouble {
-        Some(trouble) => format!("{message} {trouble}"),
-        None => message,
-    })
-}
-
-fn rolling_out(pass: &Pass<'_>) -> String {
-    pass.inputs
-        .pod_trouble
-        .clone()
-        .unwrap_or_else(|| "waiting for pods of the wanted image to serve".to_owned())
-}
-
 fn available(deployment: Option<&Deployment>) -> Finding {
     let pods = deployment
         .and_then(|deployment| deployment.status.as_ref())
@@ -242,7 +224,7 @@ fn image(pass: &Pass<'_>) -> Option<Finding> {
             message,
         ))
     };
-    match (&pass.observed.image, &pass.plan.wanted) {
+    match (&pass.observed.image, &pass.sight.aim.image) {
         (Some(Err(error)), _) => {
             let truth = if is_transient(error) {
                 Truth::Unknown
@@ -333,7 +315,7 @@ fn migrations(pass: &Pass<'_>) -> Option<Finding> {
         Migration::Job(JobState::Complete) => finding(
             Truth::True,
             "Complete",
-            "the schema fits the wanted image".into(),
+            "the schema fits what shall run".into(),
         ),
         Migration::Disabled => finding(
             Truth::True,

@@ -12,11 +12,8 @@ use super::exposure;
 use super::secrets::AuthKeys;
 use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, rules};
 use crate::api::{RETRY_ANNOTATION, ROTATE_ANNOTATION};
-use crate::build::{self, environment};
+use crate::build::{self, PodInputs, environment};
 use crate::registry::Digest;
-
-/// Time after SIGTERM within which a pod has ended, beyond the drain delay.
-const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
 
 /// Passwords change no more often: a rollout takes minutes.
 const SHORTEST_ROTATION: Duration = Duration::from_hours(1);
@@ -76,16 +73,16 @@ pub struct Validated {
     pub scan_interval: Duration,
     /// How long a deleted pod goes on serving.
     pub drain_delay: Duration,
-    /// `terminationGracePeriodSeconds` of the pods.
-    pub grace_period: Duration,
     /// How long the first new pod runs alone, and how long adopted objects are a way back.
     pub bake: Duration,
+    /// Highest share of answers with status 5xx during the bake, 0 to 1.
+    pub max_error_rate: f64,
     /// Time without progress after which a rollout has failed.
     pub progress_deadline: Duration,
     /// Time after which the migration Job has failed.
     pub migration_timeout: Duration,
-    /// Requests and limits, parsed.
-    pub resources: ResourceRequirements,
+    /// What the serving pods depend on.
+    pub pod: PodInputs,
     /// Effective names of the keys in the auth Secret.
     pub auth_keys: AuthKeys,
     /// The rest of the spec, whose rules have been checked.
@@ -112,14 +109,17 @@ pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
         scan_interval: duration("image.scanInterval", &raw.image.scan_interval)?
             .max(Duration::from_secs(10)),
         drain_delay,
-        grace_period: drain_delay + SHUTDOWN_TIME,
         bake: duration("rollout.bake.duration", &raw.rollout.bake.duration)?,
         progress_deadline: duration("rollout.progressDeadline", &raw.rollout.progress_deadline)?,
         migration_timeout: duration(
             "database.migrations.timeout",
             &raw.database.migrations.timeout,
         )?,
-        resources: resources(raw)?,
+        max_error_rate: share(
+            "rollout.bake.maxErrorRate",
+            &raw.rollout.bake.max_error_rate,
+        )?,
+        pod: PodInputs::of(&service.name_any(), raw, drain_delay, resources(raw)?),
         auth_keys: AuthKeys::of(raw),
         spec: raw.clone(),
     })
@@ -327,6 +327,19 @@ fn duration(field: &'static str, text: &str) -> Result<Duration, Invalid> {
         })
 }
 
+fn share(field: &'static str, text: &str) -> Result<f64, Invalid> {
+    let percent = text
+        .strip_suffix('%')
+        .and_then(|number| number.parse().ok());
+    percent
+        .filter(|percent: &f64| (0.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| Invalid {
+            field,
+            fault: format!("{text:?} is not a share from 0% to 100%"),
+        })
+}
+
 fn resources(raw: &PostServiceSpec) -> Result<ResourceRequirements, Invalid> {
     let parse = |field: &'static str, quantities: &BTreeMap<String, String>| {
         quantities
@@ -409,7 +422,6 @@ mod tests {
     fn the_minimal_spec_drains_as_long_as_the_load_balancer_needs() {
         let valid = spec(&service(&json!({}))).unwrap();
         assert_eq!(valid.drain_delay, Duration::from_secs(135));
-        assert_eq!(valid.grace_period, Duration::from_secs(165));
     }
 
     #[test]

@@ -1,0 +1,359 @@
+//! The edge of [`crate::rollout`]: the revisions that are kept, and what the state machine must see.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::fetch::Inputs;
+use super::validate::Validated;
+use super::{Context, Error, apply};
+use crate::api::v1alpha1::{ImageRef, PostServiceStatus, RolloutStep, TemplateUpdates};
+use crate::build::{self, Credentials, Revision, revision};
+use crate::rollout::machine::{self, Judged, Memory, Seen};
+use crate::rollout::quarantine::Ask;
+use crate::rollout::trial::{self, Stage, Terms, Traffic};
+use crate::rollout::{Aim, Observed};
+
+/// What a pass sees of rollouts.
+pub struct Sight {
+    /// What shall run.
+    pub aim: Aim,
+    /// Who asked for it.
+    pub ask: Ask,
+    /// What earlier passes remembered.
+    pub memory: Memory,
+    known: Vec<Arc<Revision>>,
+}
+
+/// Looks at the revisions, and finds out what shall run.
+pub fn look(
+    spec: &Validated,
+    status: &PostServiceStatus,
+    inputs: &Inputs,
+    image: Option<ImageRef>,
+    credentials: Option<&Credentials>,
+    ctx: &Context,
+) -> Sight {
+    let mut known = owned(spec, ctx);
+    let new = |image: &ImageRef, inputs: &build::PodInputs| {
+        revision::new(spec, image, inputs, credentials?, &ctx.settings)
+    };
+    let wanted = image.as_ref().and_then(|image| new(image, &spec.pod));
+    let imported = imported(inputs, wanted.as_ref());
+    known.extend(imported.clone());
+    let memory = remembered(spec, status, inputs, imported.as_deref(), &known);
+    let same = |made: Revision| resolved(spec, made, &memory, &known, credentials, ctx);
+    let wanted = wanted.map(same);
+    let good = memory.good.as_ref().and_then(|good| find(&known, &good.id));
+    let fallback = good.and_then(|good| new(&good.content.image, &good.content.inputs));
+    let fallback = fallback.map(same);
+    let ask = Ask {
+        generation: spec.id.generation,
+        retry: spec.retry.clone(),
+        by_policy: false,
+    };
+    let candidate = |revision: &Option<Arc<Revision>>| revision.as_deref().map(Revision::candidate);
+    let target = machine::target(
+        &memory,
+        &ask,
+        candidate(&wanted).as_ref(),
+        candidate(&fallback).as_ref(),
+    );
+    for made in wanted.iter().chain(&fallback) {
+        if find(&known, &made.id).is_none() {
+            known.push(made.clone());
+        }
+    }
+    Sight {
+        aim: Aim {
+            image,
+            wanted,
+            target,
+            current: None,
+            unsettled: false,
+        },
+        ask,
+        memory,
+        known,
+    }
+}
+
+impl Sight {
+    /// The revision of this id, if it is known.
+    pub fn find(&self, id: &str) -> Option<&Arc<Revision>> {
+        find(&self.known, id)
+    }
+
+    /// The revision that the Deployment was told to run when the pass began.
+    pub fn running(&self) -> Option<&Arc<Revision>> {
+        self.find(&self.memory.current.as_ref()?.id)
+    }
+
+    /// What the machine sees.
+    pub fn seen(
+        &self,
+        spec: &Validated,
+        inputs: &Inputs,
+        observed: &Observed,
+        traffic: Traffic,
+        now: Timestamp,
+    ) -> Seen {
+        let rollout = &spec.spec.rollout;
+        let live = observed.running.as_ref();
+        Seen {
+            target: self.aim.target.clone(),
+            ask: self.ask.clone(),
+            hold: rollout.hold,
+            rollback: rollout.rollback,
+            bake: !spec.bake.is_zero(),
+            ready: observed.is_ready() && !self.aim.unsettled,
+            migrated: observed.is_migrated(),
+            serving: live.is_some_and(|live| live.available > 0),
+            judged: self.judged(spec, inputs, observed, traffic, now),
+            now,
+        }
+    }
+
+    fn judged(
+        &self,
+        spec: &Validated,
+        inputs: &Inputs,
+        observed: &Observed,
+        traffic: Traffic,
+        now: Timestamp,
+    ) -> Option<Judged> {
+        let id = &self.memory.current.as_ref()?.id;
+        let live = observed.running.as_ref();
+        let live = live.filter(|live| live.revision.as_ref() == Some(id));
+        let stage = Stage {
+            revision: id,
+            pods: &inputs.pods,
+            database: matches!(observed.database, Some(Ok(_)) | None),
+            traffic,
+            now,
+        };
+        Some(Judged {
+            id: id.clone(),
+            trial: trial::judge(&self.memory, &terms(spec), &stage),
+            complete: live.is_some_and(|live| live.complete),
+            progress_at: match self.memory.step {
+                RolloutStep::Baking => stage.ready_since(),
+                _ => live.and_then(|live| live.progress_at),
+            },
+        })
+    }
+}
+
+fn terms(spec: &Validated) -> Terms {
+    let bake = &spec.spec.rollout.bake;
+    Terms {
+        bake: spec.bake,
+        deadline: spec.progress_deadline,
+        max_error_rate: spec.max_error_rate,
+        min_requests: bake.min_requests.unsigned_abs().into(),
+    }
+}
+
+/// Accounts of the database that revisions use which may come back.
+pub fn accounts(spec: &Validated, ctx: &Context) -> Vec<String> {
+    let mut accounts: Vec<_> = owned(spec, ctx)
+        .iter()
+        .filter_map(|revision| revision.content.account.clone())
+        .collect();
+    accounts.sort();
+    accounts.dedup();
+    accounts
+}
+
+fn owned(spec: &Validated, ctx: &Context) -> Vec<Arc<Revision>> {
+    apply::owned(&spec.id, &ctx.children.revisions)
+        .iter()
+        .filter_map(|object| Revision::parse(&spec.id.name, object))
+        .map(Arc::new)
+        .collect()
+}
+
+fn find<'a>(known: &'a [Arc<Revision>], id: &str) -> Option<&'a Arc<Revision>> {
+    known.iter().find(|revision| revision.id == id)
+}
+
+/// What a Deployment of an older version of the operator runs.
+fn imported(inputs: &Inputs, wanted: Option<&Revision>) -> Option<Arc<Revision>> {
+    let live = inputs.deployment.as_deref()?;
+    if build::deployed_revision(live).is_some() {
+        return None;
+    }
+    revision::imported(live, wanted).map(Arc::new)
+}
+
+/// What earlier passes remembered; where they did not, what the Deployment says.
+fn remembered(
+    spec: &Validated,
+    status: &PostServiceStatus,
+    inputs: &Inputs,
+    imported: Option<&Revision>,
+    known: &[Arc<Revision>],
+) -> Memory {
+    let named = |name: &str| {
+        let mut all = known.iter();
+        let found = all.find(|found| revision::name(&spec.id.name, &found.id) == name);
+        found.map(|found| found.candidate())
+    };
+    let mut memory = Memory::of(status, named);
+    if memory.current.is_none()
+        && let Some(live) = inputs.deployment.as_deref()
+    {
+        let deployed = build::deployed_revision(live).and_then(|id| find(known, id));
+        let running = deployed.map(Arc::as_ref).or(imported);
+        memory.take_over(running.map(Revision::candidate), is_good(status, running));
+    }
+    memory
+}
+
+/// Whether the last report found this image serving.
+fn is_good(status: &PostServiceStatus, revision: Option<&Revision>) -> bool {
+    let good = status.image.last_good.as_ref().map(|good| &good.digest);
+    good.is_some() && good == revision.map(|revision| &revision.content.image.digest)
+}
+
+/// The revision that is kept and means the same as `made`, or `made` itself.
+fn resolved(
+    spec: &Validated,
+    made: Revision,
+    memory: &Memory,
+    known: &[Arc<Revision>],
+    credentials: Option<&Credentials>,
+    ctx: &Context,
+) -> Arc<Revision> {
+    let kept = [&memory.current, &memory.good, &memory.pending];
+    let mut kept = kept
+        .into_iter()
+        .flatten()
+        .filter_map(|candidate| find(known, &candidate.id));
+    let Some(kept) = kept.find(|kept| kept.content.is_same(&made.content)) else {
+        return Arc::new(made);
+    };
+    let at_once = spec.spec.template_updates == TemplateUpdates::Immediate;
+    let newer = credentials
+        .filter(|_| at_once)
+        .and_then(|credentials| revision::updated(spec, kept, credentials, &ctx.settings));
+    newer.map_or_else(|| kept.clone(), Arc::new)
+}
+
+/// Makes the revisions that `memory` names, and their Secrets, where they are not there.
+pub async fn keep(
+    spec: &Validated,
+    sight: &Sight,
+    memory: &Memory,
+    inputs: &Inputs,
+    credentials: Option<&Credentials>,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let newest = sight.known.iter().map(|known| known.number).max();
+    for candidate in [&memory.pending, &memory.current].into_iter().flatten() {
+        let Some(revision) = sight.find(&candidate.id) else {
+            continue;
+        };
+        let numbered = Revision {
+            number: newest.unwrap_or(0) + 1,
+            ..Revision::clone(revision)
+        };
+        let object = made(spec, &numbered, ctx).await?;
+        let Some(object) = object else { continue };
+        let has_secret = inputs.env_secret.is_some() && inputs.env_secret == revision.content.env;
+        let credentials = credentials.filter(|credentials| {
+            credentials.fingerprint == revision.content.fingerprint && !has_secret
+        });
+        let secret = credentials.and_then(|values| revision.secret(spec, &object, values));
+        if let Some(secret) = secret {
+            make_secret(spec, &secret, ctx).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn made(
+    spec: &Validated,
+    revision: &Revision,
+    ctx: &Context,
+) -> Result<Option<Arc<ControllerRevision>>, Error> {
+    let Some(object) = revision.object(spec) else {
+        return Ok(None);
+    };
+    let api = Api::namespaced(ctx.client.clone(), &spec.id.namespace);
+    let name = object.name_any();
+    let live = apply::live(&spec.id, &name, &ctx.children.revisions, &api).await?;
+    match live {
+        Some(live) => Ok(Some(live)),
+        None => apply::patch(&api, &name, &apply::to_json(&object)?)
+            .await
+            .map(|made| Some(Arc::new(made))),
+    }
+}
+
+async fn make_secret(spec: &Validated, secret: &Secret, ctx: &Context) -> Result<(), Error> {
+    let api = Api::<Secret>::namespaced(ctx.client.clone(), &spec.id.namespace);
+    let name = secret.name_any();
+    match api.create(&PostParams::default(), secret).await {
+        Ok(_) => {
+            tracing::info!(namespace = spec.id.namespace, name, "made for new pods");
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            inherit(&api, &name, secret).await
+        }
+        Err(source) => Err(Error::write::<Secret>(&name, source)),
+    }
+}
+
+/// The Secret is there, from an earlier pass and with the same values: its name is made from their
+/// hash. That it goes with a revision of before, which was removed, is mended.
+async fn inherit(api: &Api<Secret>, name: &str, wanted: &Secret) -> Result<(), Error> {
+    let live = api.get(name).await.map_err(|source| Error::Read {
+        what: "a Secret of the operator's own",
+        source,
+    })?;
+    if live.labels() != wanted.labels() {
+        return Err(Error::ObjectConflict {
+            kind: "Secret".into(),
+            name: name.to_owned(),
+        });
+    }
+    if live.owner_references() == wanted.owner_references() {
+        return Ok(());
+    }
+    let owners = json!({"metadata": {
+        "resourceVersion": live.resource_version(),
+        "ownerReferences": wanted.owner_references(),
+    }});
+    api.patch(name, &PatchParams::default(), &Patch::Merge(owners))
+        .await
+        .map(drop)
+        .map_err(|source| Error::write::<Secret>(name, source))
+}
+
+/// Removes revisions that nobody needs any more; their Secrets go with them.
+pub async fn prune(spec: &Validated, memory: &Memory, ctx: &Context) -> Result<(), Error> {
+    let needed: Vec<_> = [&memory.current, &memory.good, &memory.pending]
+        .into_iter()
+        .flatten()
+        .map(|candidate| revision::name(&spec.id.name, &candidate.id))
+        .collect();
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let mut others = apply::owned(&spec.id, &ctx.children.revisions);
+    others.retain(|other| !needed.contains(&other.name_any()));
+    let api = Api::namespaced(ctx.client.clone(), &spec.id.namespace);
+    apply::remove(&spec.id, &api, others).await
+}
+
+/// Names a revision, as the status does.
+pub fn name(spec: &Validated) -> impl Fn(&machine::Candidate) -> String {
+    |candidate| revision::name(&spec.id.name, &candidate.id)
+}
