@@ -183,8 +183,30 @@ async fn create_all(world: &World, rows: &[Row]) {
     }
 }
 
+/// The variables of the serving container, with the values that they have.
+async fn environment(world: &World, service: &str) -> Vec<Value> {
+    let mut found = Vec::new();
+    for deployment in Box::pin(objects(world, service, "Deployment")).await {
+        let variables = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
+        let mut values = serde_json::Map::new();
+        for (name, variable) in variables.as_object().unwrap() {
+            let reference = &variable["valueFrom"]["secretKeyRef"];
+            let value = match (reference["name"].as_str(), reference["key"].as_str()) {
+                (Some(secret), Some(key)) => json!(world.secret_value(secret, key).await),
+                _ => variable["value"].clone(),
+            };
+            values.insert(name.clone(), value);
+        }
+        found.push(Value::Object(values));
+    }
+    found
+}
+
 /// The objects of `kind` of a `PostService`.
 async fn objects(world: &World, service: &str, kind: &str) -> Vec<Value> {
+    if kind == "Environment" {
+        return environment(world, service).await;
+    }
     let (group, version) = match kind {
         "PostService" => ("platform.hhottdogg.shop", "v1alpha1"),
         "Deployment" => ("apps", "v1"),
@@ -305,8 +327,10 @@ async fn create_secrets(world: &World) {
     ];
     world.create_secret("board-auth", &auth).await;
     let url = world.database_url();
+    let other = url.replace("@127.0.0.1:", "@localhost:");
+    let replica = url.replace("@127.0.0.1:", "@127.0.0.2:");
     world
-        .create_secret("other-db", &[("url", &url), ("read-url", &url)])
+        .create_secret("other-db", &[("url", &other), ("read-url", &replica)])
         .await;
     let absent = url.replace(&world.database, &format!("{}_absent", world.database));
     world

@@ -12,7 +12,7 @@ use kube_runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::controllers;
+use crate::{controllers, snapshot};
 
 /// Kinds that are mirrored: `PostService`s and every kind of child.
 const KINDS: &[(&str, &str, &str)] = &[
@@ -168,6 +168,7 @@ impl Cluster {
             let known = namespace.objects.insert(key.clone(), value.clone());
             let uid = |value: &Value| value["metadata"]["uid"].as_str().map(str::to_owned);
             if known.as_ref().and_then(uid) != uid(&value) {
+                let key = (key.0, snapshot::without_id(&key.1));
                 *namespace.history.created.entry(key).or_default() += 1;
             }
             if kind == "Deployment" {

@@ -360,9 +360,13 @@ impl World {
             .unwrap();
     }
 
-    /// Creates the `PostService` with `tag`, changed by `patch`.
+    /// Creates the `PostService` with `tag`, changed by `patch`. Where that does not say otherwise,
+    /// rollouts have no bake: no pod runs here that could have one.
     pub async fn create_service(&self, tag: &str, patch: Value) {
-        let mut spec = json!({"image": {"repository": self.repository, "tag": tag}});
+        let mut spec = json!({
+            "image": {"repository": self.repository, "tag": tag},
+            "rollout": {"bake": {"duration": "0s"}},
+        });
         merge(&mut spec, patch);
         let object: Value = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
@@ -383,7 +387,10 @@ impl World {
         let object = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
             "metadata": {"name": name},
-            "spec": {"image": {"repository": self.repository, "tag": tag}},
+            "spec": {
+                "image": {"repository": self.repository, "tag": tag},
+                "rollout": {"bake": {"duration": "0s"}},
+            },
         });
         self.api::<PostService>()
             .patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
