@@ -21,7 +21,7 @@ use crate::registry::Digest;
 use crate::rollout::machine::Candidate;
 
 /// Bytes of a hash that make an id.
-const ID_BYTES: usize = 5;
+const ID_BYTES: usize = 6;
 
 /// What a rollout brings about.
 #[derive(Clone, Debug, PartialEq)]

@@ -100,7 +100,7 @@ fn forget(value: &mut Value, is_fixed: bool) {
 }
 
 /// Digits of a revision's id: a hash of secret values, which differ from run to run.
-const ID: usize = 10;
+const ID: usize = 12;
 
 /// `name` without the id of a revision at its end.
 pub fn without_id(name: &str) -> String {
