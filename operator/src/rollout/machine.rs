@@ -212,9 +212,16 @@ impl Memory {
         }
     }
 
+    /// What shall run. Not what a verdict of this very pass has put in quarantine.
+    fn target<'a>(&self, seen: &'a Seen) -> Option<&'a Candidate> {
+        let target = seen.target.as_ref()?;
+        let is_good = is_same(self.good.as_ref(), Some(target));
+        (is_good || !self.quarantine.blocks(target, &seen.ask)).then_some(target)
+    }
+
     /// Something else is wanted than what is on its way.
     fn follow(&mut self, seen: &Seen) {
-        let Some(target) = &seen.target else {
+        let Some(target) = self.target(seen) else {
             return;
         };
         let changed = self.pending.is_some() && !is_same(self.pending.as_ref(), Some(target));
@@ -261,7 +268,7 @@ impl Memory {
     }
 
     fn begin(&mut self, seen: &Seen) {
-        let Some(target) = &seen.target else {
+        let Some(target) = self.target(seen) else {
             return;
         };
         let is_there = is_same(self.current.as_ref(), Some(target));
@@ -282,7 +289,7 @@ impl Memory {
     fn go_on(&mut self, seen: &Seen) {
         match self.step {
             RolloutStep::Migrating if seen.ready && seen.migrated => {
-                if !is_same(self.pending.as_ref(), seen.target.as_ref()) {
+                if !is_same(self.pending.as_ref(), self.target(seen)) {
                     return;
                 }
                 self.supersede(seen);

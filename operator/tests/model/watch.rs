@@ -122,8 +122,18 @@ pub fn decision(world: &mut World, decision: &Decision) {
             world.witness.failed.push(entry);
         }
     }
+    let tried = |rev| {
+        let witness = &world.witness;
+        let baked = [witness.passed, witness.excused].contains(&Some(rev));
+        baked && witness.complete == Some(rev)
+    };
+    if good != world.note.good && good.is_some_and(|good| !tried(good)) {
+        world.accuse(Breach::Untried);
+    }
+    // What was written down, but whose revision was never made, was never begun.
+    let begun = |rev: &Rev| world.kept & rev.bit() != 0;
     if current != world.note.current {
-        let asked = world.note.current.is_none() || wanted != world.note.current;
+        let asked = world.note.current.filter(begun).is_none() || wanted != world.note.current;
         if !asked && !verdict {
             world.accuse(Breach::Backwards);
         }
@@ -135,14 +145,6 @@ pub fn decision(world: &mut World, decision: &Decision) {
         world.witness.passed = None;
         let alone = world.deployment.is_some_and(|live| live.available > 0) && seen.serving;
         world.witness.excused = current.filter(|_| !alone || good.is_none());
-    }
-    let tried = |rev| {
-        let witness = &world.witness;
-        let baked = [witness.passed, witness.excused].contains(&Some(rev));
-        baked && witness.complete == Some(rev)
-    };
-    if good != world.note.good && good.is_some_and(|good| !tried(good)) {
-        world.accuse(Breach::Untried);
     }
 }
 
