@@ -97,7 +97,7 @@ impl Model for Rollouts {
                 |_: &Self, w: &World| w.lacks(Breach::Again),
             ),
             Property::always(
-                "no image is blamed for the trouble of others",
+                "nothing is blamed without a verdict",
                 |_: &Self, w: &World| w.lacks(Breach::Blamed),
             ),
             Property::always(

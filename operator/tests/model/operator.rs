@@ -203,7 +203,7 @@ impl Operator {
         if !stale {
             world.cache = world.deployment;
         }
-        let steps: [fn(&mut World, &Decision); 5] = [record, keep, migrate, deploy, report];
+        let steps: [fn(&mut World, &Decision); 5] = [keep, record, migrate, deploy, report];
         let mut writes = 0;
         for step in steps {
             if writes == limit {

@@ -22,7 +22,7 @@ pub enum Breach {
     Untried,
     /// What failed was started again, and nobody asked.
     Again,
-    /// A revision was called bad for what others did.
+    /// A revision was called bad, and nothing was to be seen of that.
     Blamed,
     /// What was on its way was left, and nobody asked.
     Backwards,
@@ -113,14 +113,18 @@ pub fn decision(world: &mut World, decision: &Decision) {
     });
     let verdict = failed.is_some() && world.note.good.is_some() && !world.is_proven();
     if let (true, Some(failed), Some(good)) = (verdict, world.note.current, world.note.good) {
-        let fault = world.is_bad(failed) || world.late;
-        if !fault || !world.database || world.gated && !world.late {
-            world.accuse(Breach::Blamed);
-        }
         let entry = (failed, failed.image != good.image, world.asked);
         if !world.witness.failed.contains(&entry) {
             world.witness.failed.push(entry);
         }
+    }
+    let banned = |rev| {
+        let mut bans = world.note.quarantine.iter();
+        bans.any(|ban| ban.rev == rev)
+    };
+    let mut bans = memory.quarantine.entries.iter();
+    if !verdict && bans.any(|ban| !banned(rev(&ban.id))) {
+        world.accuse(Breach::Blamed);
     }
     let tried = |rev| {
         let witness = &world.witness;
