@@ -199,11 +199,11 @@ impl Operator {
     /// The writes of a pass in their order, `limit` of them at most: how many there were.
     fn carry_out(&self, world: &mut World, stale: bool, limit: u8) -> u8 {
         let decision = self.decide(world, stale);
-        watch::decision(world, &decision);
         if !stale {
             world.cache = world.deployment;
         }
-        let steps: [fn(&mut World, &Decision); 5] = [keep, record, migrate, deploy, report];
+        let steps: [fn(&mut World, &Decision); 6] =
+            [keep, watch::decision, record, migrate, deploy, report];
         let mut writes = 0;
         for step in steps {
             if writes == limit {
@@ -211,7 +211,7 @@ impl Operator {
             }
             let before = world.clone();
             step(world, &decision);
-            writes += u8::from(*world != before);
+            writes += u8::from(world.is_written(&before));
         }
         writes
     }

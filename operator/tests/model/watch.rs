@@ -10,7 +10,7 @@ use crate::world::{Asked, IMAGES, Rev, WANTED, World};
 /// Something that must not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Breach {
-    /// Pods of a revision start while another, that is not good, is still on its way.
+    /// More is on its way than one revision, or something is where nothing should be.
     TwoRollouts,
     /// Old pods went while a first pod had its trial.
     NotAlone,
@@ -70,6 +70,9 @@ impl World {
         if Rev::all().any(|rev| unmigrated(&rev) && self.pods[rev.index()].live() > 0) {
             self.accuse(Breach::NotMigrated);
         }
+        if !self.note.is_one_rollout() {
+            self.accuse(Breach::TwoRollouts);
+        }
         let Some(live) = self.deployment else {
             return;
         };
@@ -83,13 +86,6 @@ impl World {
         }
         if self.baked && self.note.step == RolloutStep::Baking {
             self.witness.passed = self.note.current;
-        }
-        let others = Rev::all().filter(|rev| {
-            let pods = self.pods[rev.index()];
-            pods.live() > 0 && !pods.never && *rev != live.told && Some(*rev) != self.note.good
-        });
-        if live.baking && told.live() > 0 && others.count() > 0 && self.note.good.is_some() {
-            self.accuse(Breach::TwoRollouts);
         }
     }
 

@@ -100,6 +100,19 @@ pub struct Note {
     pub quarantine: Vec<Ban>,
 }
 
+impl Note {
+    /// Whether just what its step allows is on its way.
+    pub fn is_one_rollout(&self) -> bool {
+        let proven = self.current.is_none() || self.current == self.good;
+        match self.step {
+            RolloutStep::Idle | RolloutStep::RollingBack => self.pending.is_none() && proven,
+            RolloutStep::Migrating => self.pending.is_some() && self.pending != self.current,
+            RolloutStep::Baking => self.pending == self.current && !proven && self.good.is_some(),
+            RolloutStep::RollingOut => self.pending == self.current && !proven,
+        }
+    }
+}
+
 /// The rest of the status that a later pass reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Report {
@@ -232,6 +245,12 @@ impl World {
     /// Whether what the Deployment is told to run has no trial to go through any more.
     pub fn is_proven(&self) -> bool {
         self.note.current.is_none() || self.note.current == self.note.good
+    }
+
+    /// Whether something was written since `before`.
+    pub fn is_written(&self, before: &Self) -> bool {
+        let objects = |world: &Self| (world.kept, world.jobs, world.deployment, world.report);
+        self.note != before.note || objects(self) != objects(before)
     }
 
     /// Whether `breach` did not happen.
