@@ -13,7 +13,7 @@
 //! | `Idle`        | target ≠ current, may begin                         | pending = target                       | `Migrating`     |
 //! | `Migrating`   | target ≠ pending, or held                           | pending is dropped                     | `Idle` ¹        |
 //! | `Migrating`   | pending's migration succeeded, old pods serve       | current = pending                      | `Baking`        |
-//! | `Migrating`   | the same, nothing serves or no bake is asked for    | current = pending                      | `RollingOut`    |
+//! | `Migrating`   | the same; nothing serves, nothing is good yet, or no bake is asked for | current = pending   | `RollingOut`    |
 //! | `Baking`      | trial passed                                        |                                        | `RollingOut`    |
 //! | `Baking`      | target ≠ pending, may begin                         | superseded; current = good             | `RollingBack`   |
 //! | `RollingOut`  | every pod runs current                              | good = current                         | `Idle`          |
@@ -294,7 +294,7 @@ impl Memory {
                 }
                 self.supersede(seen);
                 self.current.clone_from(&self.pending);
-                let alone = seen.bake && seen.serving;
+                let alone = seen.bake && seen.serving && self.good.is_some();
                 self.enter(
                     if alone {
                         RolloutStep::Baking
