@@ -338,7 +338,9 @@ impl Memory {
             (None, true) => self.paused_at = Some(seen.now),
             (Some(since), false) => {
                 let stood_still = seen.now.duration_since(since);
-                self.progress_at = self.progress_at.map(|at| at + stood_still);
+                // What came nearer during the pause did so at its end.
+                let shifted = |at: Timestamp| (at + stood_still).min(seen.now);
+                self.progress_at = self.progress_at.map(shifted);
                 self.paused_at = None;
             }
             _ => {}

@@ -276,12 +276,17 @@ fn pause(stage: &Stage<'_>) -> Option<Pause> {
 /// Readiness that is younger than the memory knows begins the time anew.
 fn has_passed(memory: &Memory, time: Duration, since: Timestamp, now: Timestamp) -> bool {
     let since = memory.progress_at.map_or(since, |at| at.max(since));
-    memory.paused_at.is_none() && now.duration_since(since).unsigned_abs() >= time
+    memory.paused_at.is_none() && elapsed(since, now) >= time
 }
 
 fn is_over(memory: &Memory, deadline: Duration, now: Timestamp) -> bool {
     let since = memory.progress_at.unwrap_or(now);
-    memory.paused_at.is_none() && now.duration_since(since).unsigned_abs() > deadline
+    memory.paused_at.is_none() && elapsed(since, now) > deadline
+}
+
+/// None, where the clock that said `since` is ahead.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn too_late(terms: &Terms, stage: &Stage<'_>, ready: bool) -> Evidence {
