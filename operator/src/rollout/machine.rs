@@ -331,8 +331,7 @@ impl Memory {
 
     /// Clocks stand still while the trial is paused.
     fn keep_time(&mut self, seen: &Seen) {
-        let under_way = matches!(self.step, RolloutStep::Baking | RolloutStep::RollingOut);
-        let judged = self.judged(seen).filter(|_| under_way);
+        let judged = self.judged(seen).filter(|_| !self.is_proven());
         let paused = judged.is_some_and(|judged| matches!(judged.trial, Trial::Paused(_)));
         match (self.paused_at, paused) {
             (None, true) => self.paused_at = Some(seen.now),
