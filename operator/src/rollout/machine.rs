@@ -204,6 +204,7 @@ impl Memory {
     fn succeed(&mut self, seen: &Seen) {
         self.good.clone_from(&self.current);
         if let Some(done) = self.current.clone() {
+            self.quarantine.release(&done);
             self.remember(&done, RolloutResult::Succeeded, seen);
         }
         if is_same(self.pending.as_ref(), self.current.as_ref()) || self.pending.is_none() {
