@@ -15,6 +15,8 @@ use crate::api::v1alpha1::RolloutStep;
 
 /// A pod that was ready may fail its probe for this long.
 const UNREADY: SignedDuration = SignedDuration::from_secs(15);
+/// A pod whose container has ended, and which is ready again for this long, is well.
+const RECOVERY: SignedDuration = SignedDuration::from_mins(1);
 /// Longest message of a container, in bytes, that is repeated.
 const MESSAGE: usize = 1024;
 
@@ -165,6 +167,15 @@ impl Stage<'_> {
         latest
     }
 
+    /// What a pod dies of, unless it has long been well again.
+    fn ailment<'p>(&self, pod: &'p PodSeen) -> Option<&'p Evidence> {
+        let Some(Trouble::Fatal(evidence)) = &pod.trouble else {
+            return None;
+        };
+        let well = |since| self.now.duration_since(since) >= RECOVERY;
+        (!pod.ready_since.is_some_and(well)).then_some(evidence)
+    }
+
     /// The first thing that keeps a new pod from serving.
     pub fn trouble(&self) -> Option<&Trouble> {
         self.new_pods().find_map(|pod| pod.trouble.as_ref())
@@ -197,10 +208,7 @@ pub fn judge(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Trial {
 
 /// What the new pods alone show.
 fn fault(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Option<Evidence> {
-    let fatal = stage.new_pods().find_map(|pod| match &pod.trouble {
-        Some(Trouble::Fatal(evidence)) => Some(evidence.clone()),
-        _ => None,
-    });
+    let fatal = stage.new_pods().find_map(|pod| stage.ailment(pod)).cloned();
     let unready = || {
         let mut pods = stage.new_pods();
         let pod = pods.find(|pod| {
@@ -246,10 +254,9 @@ fn errors(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Option<Evidence>
 
 /// Trouble that is not the new pods' alone.
 fn shared(stage: &Stage<'_>) -> Option<Pause> {
-    let ailing = |pod: &PodSeen| matches!(pod.trouble, Some(Trouble::Fatal(_)));
     if !stage.database {
         Some(Pause::Database)
-    } else if stage.old_pods().any(ailing) {
+    } else if stage.old_pods().any(|pod| stage.ailment(pod).is_some()) {
         Some(Pause::Shared)
     } else {
         None
