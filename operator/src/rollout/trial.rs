@@ -138,6 +138,10 @@ pub struct Stage<'a> {
     pub database: bool,
     /// Answers during the bake.
     pub traffic: Traffic,
+    /// Every pod is new and serves.
+    pub complete: bool,
+    /// When that last came nearer, as the Deployment's controller says.
+    pub progress_at: Option<Timestamp>,
     /// Time of the pass.
     pub now: Timestamp,
 }
@@ -197,7 +201,7 @@ pub fn judge(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Trial {
         Some(_) if baking => Trial::Waiting,
         ready => match pause(stage) {
             Some(pause) => Trial::Paused(pause),
-            None if is_over(memory, terms.deadline, stage.now) => {
+            None if is_over(memory, terms.deadline, stage) => {
                 let failed = too_late(terms, stage, ready.is_some());
                 shared(stage).map_or(Trial::Failed(failed), Trial::Paused)
             }
@@ -286,9 +290,11 @@ fn has_passed(memory: &Memory, time: Duration, since: Timestamp, now: Timestamp)
     memory.paused_at.is_none() && elapsed(since, now) >= time
 }
 
-fn is_over(memory: &Memory, deadline: Duration, now: Timestamp) -> bool {
-    let since = memory.progress_at.unwrap_or(now);
-    memory.paused_at.is_none() && elapsed(since, now) > deadline
+/// Of what came nearer while nobody looked, the memory does not know yet.
+fn is_over(memory: &Memory, deadline: Duration, stage: &Stage<'_>) -> bool {
+    let since = memory.progress_at.max(stage.progress_at);
+    let is_late = |since| elapsed(since, stage.now) > deadline;
+    !stage.complete && memory.paused_at.is_none() && since.is_some_and(is_late)
 }
 
 /// None, where the clock that said `since` is ahead.
