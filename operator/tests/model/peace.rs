@@ -87,6 +87,10 @@ fn wrong(operator: &Operator, world: &World) -> Option<&'static str> {
     if world.breach.is_some() {
         return Some("a promise was broken on the way");
     }
+    if world.note.good.is_some_and(|good| world.is_bad(good)) {
+        // It went through its trial, and pods of it die now: what it comes to is not promised.
+        return None;
+    }
     match decision.plan.step {
         Step::MigrationFailed => None,
         Step::Baking | Step::RollingOut if failed && world.note.good.is_none() => None,
