@@ -77,7 +77,12 @@ pub fn events(world: &World) -> Vec<Event> {
     if world.left.changes > 0 {
         events.extend((0..IMAGES).map(Event::Image));
         events.extend((0..SECRETS).map(Event::Secrets));
-        events.extend([Event::Generation, Event::Retry, Event::Hold]);
+        events.push(Event::Hold);
+        // Where nothing has failed there is nothing to try again.
+        let failed = |job: &Option<Job>| matches!(job, Some(Job::Failed(..)));
+        if !world.note.quarantine.is_empty() || world.jobs.iter().any(failed) {
+            events.extend([Event::Generation, Event::Retry]);
+        }
     }
     let troubles = [
         (Event::Registry, world.registry),
