@@ -1,5 +1,6 @@
 //! What the rollout promises, each by an example. Every order of events is in `tests/model`.
 
+mod deployment;
 mod machine;
 mod plan;
 mod pods;
@@ -94,6 +95,7 @@ fn seen(target: Candidate) -> Seen {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as `Seen` has it")]
 fn judged(candidate: &Candidate, trial: Trial, complete: bool) -> Option<Judged> {
     Some(Judged {
         id: candidate.id.clone(),

@@ -6,13 +6,10 @@
 //! in which something promised does not hold is a failure with the shortest path to it. That a
 //! rollout ends is checked in each state too: with the surroundings at peace from there on, passes
 //! come to rest, and where they must ([`peace`]).
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;
+mod memory;
 mod operator;
 mod peace;
 mod surroundings;

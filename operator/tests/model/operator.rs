@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use post_operator::api::v1alpha1::{
-    ImageRef, PostServiceStatus, QuarantineEntry, RolloutStatus, RolloutStep,
-};
+use post_operator::api::v1alpha1::{ImageRef, RolloutStep};
 use post_operator::build::Revision;
 use post_operator::build::revision::Content;
 use post_operator::controller::validate::{self, Validated};
@@ -19,8 +17,9 @@ use post_operator::rollout::{Running, Step, Workload};
 use serde_json::json;
 
 use crate::cluster::{self, Deployment};
+use crate::memory::{note, status};
 use crate::watch;
-use crate::world::{Asked, Ban, Job, Note, Report, Rev, WANTED, World};
+use crate::world::{Asked, Job, Note, Report, Rev, WANTED, World};
 
 /// What does not change from pass to pass.
 pub struct Operator {
@@ -64,7 +63,8 @@ fn spec(hold: bool) -> Validated {
     validate::spec(&serde_json::from_value(object).unwrap()).unwrap()
 }
 
-fn digest(image: u8) -> Digest {
+/// Digest of an image.
+pub fn digest(image: u8) -> Digest {
     Digest::parse(&format!("sha256:{image:064}")).unwrap()
 }
 
@@ -136,9 +136,9 @@ impl Operator {
             ..good
         });
         let ask = ask(world.asked);
-        let [asked_for, fall_back] =
+        let [asked_for, otherwise] =
             [wanted, fallback].map(|rev| rev.map(|rev| self.candidate(rev)));
-        let target = machine::target(&memory, &ask, asked_for.as_ref(), fall_back.as_ref());
+        let target = machine::target(&memory, &ask, asked_for.as_ref(), otherwise.as_ref());
         let observed = observed(world, live, target.as_ref());
         let seen = Seen {
             target: target.clone(),
@@ -373,64 +373,6 @@ fn migration(world: &World, target: Option<&Candidate>) -> Migration {
 /// Id of a revision.
 pub fn id(rev: Rev) -> String {
     format!("{}{}", rev.image, rev.secrets)
-}
-
-/// The status that `note` stands for.
-fn status(note: &Note) -> PostServiceStatus {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    let then = Some(Time(Timestamp::UNIX_EPOCH));
-    let name = |rev: Option<Rev>| rev.map(id);
-    let entry = |ban: &Ban| QuarantineEntry {
-        id: id(ban.rev),
-        digest: digest(ban.rev.image).to_string(),
-        cause: ban.cause,
-        generation: Some(ban.asked.generation.into()),
-        retry: Some(ban.asked.retry.to_string()),
-        ..QuarantineEntry::default()
-    };
-    let present = note.pending.or(note.current);
-    PostServiceStatus {
-        rollout: present.map(|present| RolloutStatus {
-            id: id(present),
-            step: note.step,
-            started_at: then.clone(),
-            last_progress_at: then.clone(),
-            paused_at: then.filter(|_| note.paused),
-            current: name(note.current),
-            last_good: name(note.good),
-            pending: name(note.pending),
-        }),
-        quarantine: note.quarantine.iter().map(entry).collect(),
-        ..PostServiceStatus::default()
-    }
-}
-
-/// What [`Memory::write`] leaves of a memory, without times and history.
-fn note(memory: &Memory) -> Note {
-    let mut status = PostServiceStatus::default();
-    memory.write(&mut status, |candidate| candidate.id.clone());
-    let rollout = status.rollout.unwrap_or_default();
-    let named = |name: &Option<String>| name.as_deref().map(rev);
-    let number = |text: Option<&String>| text.unwrap().parse().unwrap();
-    Note {
-        step: rollout.step,
-        current: named(&rollout.current),
-        good: named(&rollout.last_good),
-        pending: named(&rollout.pending),
-        paused: rollout.paused_at.is_some(),
-        quarantine: status
-            .quarantine
-            .iter()
-            .map(|entry| Ban {
-                rev: rev(&entry.id),
-                cause: entry.cause,
-                asked: Asked {
-                    generation: entry.generation.unwrap().try_into().unwrap(),
-                    retry: number(entry.retry.as_ref()),
-                },
-            })
-            .collect(),
-    }
 }
 
 /// Whether everything runs that `rev` asks for.

@@ -92,14 +92,12 @@ fn wrong(operator: &Operator, world: &World) -> Option<&'static str> {
         return None;
     }
     match decision.plan.step {
-        Step::MigrationFailed => None,
         Step::Baking | Step::RollingOut if failed && world.note.good.is_none() => None,
         Step::Held if world.hold && runs_good(world) => None,
         Step::Idle | Step::RolledBack if !runs_good(world) => Some("the good one does not run"),
         Step::Idle if world.note.good != Some(world.wanted) => Some("the wanted one is not good"),
-        Step::Idle => None,
-        Step::RolledBack if !has_reason(world) => Some("nothing failed, but the wanted one"),
-        Step::RolledBack => None,
+        Step::RolledBack if !has_reason(world) => Some("another runs, and nothing failed"),
+        Step::Idle | Step::RolledBack | Step::MigrationFailed => None,
         _ => Some("it waits for nothing"),
     }
 }

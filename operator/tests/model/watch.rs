@@ -131,9 +131,9 @@ pub fn decision(world: &mut World, decision: &Decision) {
         world.accuse(Breach::Untried);
     }
     // What was written down, but whose revision was never made, was never begun.
-    let begun = |rev: &Rev| world.kept & rev.bit() != 0;
+    let lost = |rev: Rev| world.kept & rev.bit() == 0;
     if current != world.note.current {
-        let asked = world.note.current.filter(begun).is_none() || wanted != world.note.current;
+        let asked = world.note.current.is_none_or(lost) || wanted != world.note.current;
         if !asked && !verdict {
             world.accuse(Breach::Backwards);
         }

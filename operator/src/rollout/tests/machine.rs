@@ -42,8 +42,8 @@ fn a_migrated_revision_bakes_where_others_serve() {
     ];
     for (serving, bake, step) in cases {
         let seen = Seen {
-            serving,
             bake,
+            serving,
             ..seen(of('b', 1))
         };
         let memory = next(&migrating(of('b', 1)), &seen);

@@ -11,8 +11,8 @@ use super::{at, crashed, of, trying};
 use crate::api::v1alpha1::RolloutStep;
 
 const TERMS: Terms = Terms {
-    bake: Duration::from_secs(120),
-    deadline: Duration::from_secs(600),
+    bake: Duration::from_mins(2),
+    deadline: Duration::from_mins(10),
     max_error_rate: 0.05,
     min_requests: 50,
 };
@@ -132,8 +132,14 @@ fn what_may_come_right_is_waited_for_until_the_deadline() {
         (starting("b1"), "ProgressDeadlineExceeded"),
     ] {
         for step in [RolloutStep::Baking, RolloutStep::RollingOut] {
-            assert_eq!(verdict(step, &[pod.clone()], 600), Trial::Waiting);
-            assert_eq!(reason(&verdict(step, &[pod.clone()], 601)), last);
+            assert_eq!(
+                verdict(step, std::slice::from_ref(&pod), 600),
+                Trial::Waiting
+            );
+            assert_eq!(
+                reason(&verdict(step, std::slice::from_ref(&pod), 601)),
+                last
+            );
         }
     }
 }
@@ -151,7 +157,7 @@ fn lost_readiness_fails_it_after_a_while() {
         unready_since: Some(at(100)),
         ..starting("b1")
     };
-    let word = |now| verdict(RolloutStep::Baking, &[lost.clone()], now);
+    let word = |now| verdict(RolloutStep::Baking, std::slice::from_ref(&lost), now);
     assert_eq!(word(114), Trial::Waiting);
     assert_eq!(reason(&word(115)), "Unready");
 }
