@@ -90,6 +90,18 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     };
     let seen = survey.seen(&spec, &inputs, now);
     let memory = survey.remembered(&spec, &seen);
+    if !spec.spec.stopped {
+        // Before they are written down: what the memory names is there.
+        rollouts::keep(
+            &spec,
+            &survey.sight,
+            &memory,
+            &inputs,
+            building.as_ref(),
+            ctx,
+        )
+        .await?;
+    }
     let status = record(&spec, &subject, status, &memory, ctx).await?;
     let mut plan = survey.plan(&spec, &memory);
     let up_to_date = plan.step == Step::Idle;
@@ -111,17 +123,6 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         &ctx.settings,
         &front,
     );
-    if !spec.spec.stopped {
-        rollouts::keep(
-            &spec,
-            &survey.sight,
-            &memory,
-            &inputs,
-            building.as_ref(),
-            ctx,
-        )
-        .await?;
-    }
     let applied = apply::objects(&spec.id, objects, ctx).await?;
     rollouts::prune(&spec, &memory, ctx).await?;
     if let Some(adoption) = &adoption {

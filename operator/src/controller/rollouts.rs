@@ -130,20 +130,25 @@ impl Sight {
         let id = &self.memory.current.as_ref()?.id;
         let live = observed.running.as_ref();
         let live = live.filter(|live| live.revision.as_ref() == Some(id));
+        let baking = self.memory.step == RolloutStep::Baking;
+        let progress_at = live.and_then(|live| live.progress_at);
         let stage = Stage {
             revision: id,
             pods: &inputs.pods,
             database: matches!(observed.database, Some(Ok(_)) | None),
             traffic,
+            complete: live.is_some_and(|live| live.complete),
+            progress_at: progress_at.filter(|_| !baking),
             now,
         };
         Some(Judged {
             id: id.clone(),
             trial: trial::judge(&self.memory, &terms(spec), &stage),
-            complete: live.is_some_and(|live| live.complete),
-            progress_at: match self.memory.step {
-                RolloutStep::Baking => stage.ready_since(),
-                _ => live.and_then(|live| live.progress_at),
+            complete: stage.complete,
+            progress_at: if baking {
+                stage.ready_since()
+            } else {
+                stage.progress_at
             },
         })
     }

@@ -13,7 +13,7 @@
 //! | `Idle`        | target ≠ current, may begin                         | pending = target                       | `Migrating`     |
 //! | `Migrating`   | target ≠ pending, or held                           | pending is dropped                     | `Idle` ¹        |
 //! | `Migrating`   | pending's migration succeeded, old pods serve       | current = pending                      | `Baking`        |
-//! | `Migrating`   | the same, nothing serves or no bake is asked for    | current = pending                      | `RollingOut`    |
+//! | `Migrating`   | the same; nothing serves, nothing is good yet, or no bake is asked for | current = pending   | `RollingOut`    |
 //! | `Baking`      | trial passed                                        |                                        | `RollingOut`    |
 //! | `Baking`      | target ≠ pending, may begin                         | superseded; current = good             | `RollingBack`   |
 //! | `RollingOut`  | every pod runs current                              | good = current                         | `Idle`          |
@@ -204,6 +204,7 @@ impl Memory {
     fn succeed(&mut self, seen: &Seen) {
         self.good.clone_from(&self.current);
         if let Some(done) = self.current.clone() {
+            self.quarantine.release(&done);
             self.remember(&done, RolloutResult::Succeeded, seen);
         }
         if is_same(self.pending.as_ref(), self.current.as_ref()) || self.pending.is_none() {
@@ -212,9 +213,16 @@ impl Memory {
         }
     }
 
+    /// What shall run. Not what a verdict of this very pass has put in quarantine.
+    fn target<'a>(&self, seen: &'a Seen) -> Option<&'a Candidate> {
+        let target = seen.target.as_ref()?;
+        let is_good = is_same(self.good.as_ref(), Some(target));
+        (is_good || !self.quarantine.blocks(target, &seen.ask)).then_some(target)
+    }
+
     /// Something else is wanted than what is on its way.
     fn follow(&mut self, seen: &Seen) {
-        let Some(target) = &seen.target else {
+        let Some(target) = self.target(seen) else {
             return;
         };
         let changed = self.pending.is_some() && !is_same(self.pending.as_ref(), Some(target));
@@ -261,7 +269,7 @@ impl Memory {
     }
 
     fn begin(&mut self, seen: &Seen) {
-        let Some(target) = &seen.target else {
+        let Some(target) = self.target(seen) else {
             return;
         };
         let is_there = is_same(self.current.as_ref(), Some(target));
@@ -282,12 +290,12 @@ impl Memory {
     fn go_on(&mut self, seen: &Seen) {
         match self.step {
             RolloutStep::Migrating if seen.ready && seen.migrated => {
-                if !is_same(self.pending.as_ref(), seen.target.as_ref()) {
+                if !is_same(self.pending.as_ref(), self.target(seen)) {
                     return;
                 }
                 self.supersede(seen);
                 self.current.clone_from(&self.pending);
-                let alone = seen.bake && seen.serving;
+                let alone = seen.bake && seen.serving && self.good.is_some();
                 self.enter(
                     if alone {
                         RolloutStep::Baking
@@ -324,14 +332,15 @@ impl Memory {
 
     /// Clocks stand still while the trial is paused.
     fn keep_time(&mut self, seen: &Seen) {
-        let under_way = matches!(self.step, RolloutStep::Baking | RolloutStep::RollingOut);
-        let judged = self.judged(seen).filter(|_| under_way);
+        let judged = self.judged(seen).filter(|_| !self.is_proven());
         let paused = judged.is_some_and(|judged| matches!(judged.trial, Trial::Paused(_)));
         match (self.paused_at, paused) {
             (None, true) => self.paused_at = Some(seen.now),
             (Some(since), false) => {
                 let stood_still = seen.now.duration_since(since);
-                self.progress_at = self.progress_at.map(|at| at + stood_still);
+                // What came nearer during the pause did so at its end.
+                let shifted = |at: Timestamp| (at + stood_still).min(seen.now);
+                self.progress_at = self.progress_at.map(shifted);
                 self.paused_at = None;
             }
             _ => {}

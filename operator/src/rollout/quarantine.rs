@@ -48,11 +48,9 @@ impl Quarantine {
     /// Why `candidate` is not tried, if it is not.
     pub fn entry(&self, candidate: &Candidate, ask: &Ask) -> Option<&QuarantineEntry> {
         self.entries.iter().find(|entry| {
-            let blames_image = entry.cause == QuarantineCause::Image;
             entry.generation == ask.generation
                 && entry.retry == ask.retry
-                && (entry.id == candidate.id
-                    || blames_image && entry.digest == candidate.digest.as_str())
+                && concerns(entry, candidate)
         })
     }
 
@@ -62,6 +60,11 @@ impl Quarantine {
             ask.by_policy && candidate.pushed_at.is_some() && candidate.pushed_at <= self.watermark
         };
         self.entry(candidate, ask).is_some() || forgotten()
+    }
+
+    /// Forgets what was said against what has proved good.
+    pub(super) fn release(&mut self, good: &Candidate) {
+        self.entries.retain(|entry| !concerns(entry, good));
     }
 
     /// Adds what has failed. `good` is what comes back: with the same image the blame is not its.
@@ -96,4 +99,10 @@ impl Quarantine {
             self.watermark = self.watermark.max(pushed_at);
         }
     }
+}
+
+/// Whether an entry is of `candidate`, or of its image.
+fn concerns(entry: &QuarantineEntry, candidate: &Candidate) -> bool {
+    let blames_image = entry.cause == QuarantineCause::Image;
+    entry.id == candidate.id || blames_image && entry.digest == candidate.digest.as_str()
 }

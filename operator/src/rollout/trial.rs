@@ -15,6 +15,8 @@ use crate::api::v1alpha1::RolloutStep;
 
 /// A pod that was ready may fail its probe for this long.
 const UNREADY: SignedDuration = SignedDuration::from_secs(15);
+/// A pod whose container has ended, and which is ready again for this long, is well.
+const RECOVERY: SignedDuration = SignedDuration::from_mins(1);
 /// Longest message of a container, in bytes, that is repeated.
 const MESSAGE: usize = 1024;
 
@@ -136,6 +138,10 @@ pub struct Stage<'a> {
     pub database: bool,
     /// Answers during the bake.
     pub traffic: Traffic,
+    /// Every pod is new and serves.
+    pub complete: bool,
+    /// When that last came nearer, as the Deployment's controller says.
+    pub progress_at: Option<Timestamp>,
     /// Time of the pass.
     pub now: Timestamp,
 }
@@ -165,6 +171,15 @@ impl Stage<'_> {
         latest
     }
 
+    /// What a pod dies of, unless it has long been well again.
+    fn ailment<'p>(&self, pod: &'p PodSeen) -> Option<&'p Evidence> {
+        let Some(Trouble::Fatal(evidence)) = &pod.trouble else {
+            return None;
+        };
+        let well = |since| self.now.duration_since(since) >= RECOVERY;
+        (!pod.ready_since.is_some_and(well)).then_some(evidence)
+    }
+
     /// The first thing that keeps a new pod from serving.
     pub fn trouble(&self) -> Option<&Trouble> {
         self.new_pods().find_map(|pod| pod.trouble.as_ref())
@@ -186,7 +201,7 @@ pub fn judge(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Trial {
         Some(_) if baking => Trial::Waiting,
         ready => match pause(stage) {
             Some(pause) => Trial::Paused(pause),
-            None if is_over(memory, terms.deadline, stage.now) => {
+            None if is_over(memory, terms.deadline, stage) => {
                 let failed = too_late(terms, stage, ready.is_some());
                 shared(stage).map_or(Trial::Failed(failed), Trial::Paused)
             }
@@ -197,10 +212,7 @@ pub fn judge(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Trial {
 
 /// What the new pods alone show.
 fn fault(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Option<Evidence> {
-    let fatal = stage.new_pods().find_map(|pod| match &pod.trouble {
-        Some(Trouble::Fatal(evidence)) => Some(evidence.clone()),
-        _ => None,
-    });
+    let fatal = stage.new_pods().find_map(|pod| stage.ailment(pod)).cloned();
     let unready = || {
         let mut pods = stage.new_pods();
         let pod = pods.find(|pod| {
@@ -246,10 +258,9 @@ fn errors(memory: &Memory, terms: &Terms, stage: &Stage<'_>) -> Option<Evidence>
 
 /// Trouble that is not the new pods' alone.
 fn shared(stage: &Stage<'_>) -> Option<Pause> {
-    let ailing = |pod: &PodSeen| matches!(pod.trouble, Some(Trouble::Fatal(_)));
     if !stage.database {
         Some(Pause::Database)
-    } else if stage.old_pods().any(ailing) {
+    } else if stage.old_pods().any(|pod| stage.ailment(pod).is_some()) {
         Some(Pause::Shared)
     } else {
         None
@@ -276,12 +287,19 @@ fn pause(stage: &Stage<'_>) -> Option<Pause> {
 /// Readiness that is younger than the memory knows begins the time anew.
 fn has_passed(memory: &Memory, time: Duration, since: Timestamp, now: Timestamp) -> bool {
     let since = memory.progress_at.map_or(since, |at| at.max(since));
-    memory.paused_at.is_none() && now.duration_since(since).unsigned_abs() >= time
+    memory.paused_at.is_none() && elapsed(since, now) >= time
 }
 
-fn is_over(memory: &Memory, deadline: Duration, now: Timestamp) -> bool {
-    let since = memory.progress_at.unwrap_or(now);
-    memory.paused_at.is_none() && now.duration_since(since).unsigned_abs() > deadline
+/// Of what came nearer while nobody looked, the memory does not know yet.
+fn is_over(memory: &Memory, deadline: Duration, stage: &Stage<'_>) -> bool {
+    let since = memory.progress_at.max(stage.progress_at);
+    let is_late = |since| elapsed(since, stage.now) > deadline;
+    !stage.complete && memory.paused_at.is_none() && since.is_some_and(is_late)
+}
+
+/// None, where the clock that said `since` is ahead.
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 fn too_late(terms: &Terms, stage: &Stage<'_>, ready: bool) -> Evidence {
