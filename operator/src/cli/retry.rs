@@ -1,0 +1,97 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::advice;
+use super::connection::{Connection, Doing, Target, Trouble};
+use super::output::{self, EXIT_CODES, Output};
+use super::wait::{self, Outcome, Patience, Progress, Question};
+use crate::api::RETRY_ANNOTATION;
+use crate::api::v1alpha1::PostService;
+
+/// Field manager of the annotation.
+const MANAGER: &str = "post-operator-retry";
+
+/// Settings of `retry`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("{EXAMPLES}\n\nWith --wait:\n{EXIT_CODES}"))]
+pub(super) struct Retry {
+    #[command(flatten)]
+    target: Target,
+    /// Wait for the verdict, as `wait` does.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    patience: Patience,
+    /// Form of the answer on standard output.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  post-operator retry post-service -n post-service
+  post-operator retry post-service -n post-service --wait --timeout 20m";
+
+/// Asks for another try.
+pub(super) async fn retry(arguments: Retry) -> anyhow::Result<ExitCode> {
+    let target = &arguments.target;
+    match attempt(&arguments).await {
+        Ok(exit) => exit,
+        Err(trouble) => Outcome::error(&trouble, &target.name, target.namespace(), None)
+            .finish(arguments.output),
+    }
+}
+
+async fn attempt(arguments: &Retry) -> Result<anyhow::Result<ExitCode>, Trouble> {
+    let connection = arguments.target.connect().await?;
+    let before = connection.get().await?;
+    let token = uuid::Uuid::new_v4().to_string();
+    let service = annotate(&connection, &token).await?;
+    if !arguments.wait {
+        return Ok(asked(&connection, &token, arguments.output));
+    }
+    let mut progress = Progress::new();
+    progress.note(&advice::retry_effect());
+    let question = Question {
+        tag: service.spec.image.tag.clone(),
+        generation: service.metadata.generation.unwrap_or_default(),
+        uid: service.uid(),
+        answered_before: before.status,
+    };
+    let patience = &arguments.patience;
+    let outcome = wait::answer(&connection, service, question, patience, &mut progress).await;
+    Ok(outcome.finish(arguments.output))
+}
+
+async fn annotate(connection: &Connection, token: &str) -> Result<PostService, Trouble> {
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {RETRY_ANNOTATION: token}}}));
+    let parameters = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let services = &connection.services;
+    match services.patch(&connection.name, &parameters, &patch).await {
+        Ok(service) => Ok(service),
+        Err(error) => Err(connection.explain(error, Doing::Patch).await),
+    }
+}
+
+fn asked(connection: &Connection, token: &str, output: Output) -> anyhow::Result<ExitCode> {
+    let Connection {
+        namespace, name, ..
+    } = connection;
+    match output {
+        Output::Json => output::print_json(&json!({
+            "name": name, "namespace": namespace, "retry": token, "message": advice::retry_effect(),
+        }))?,
+        Output::Text => output::print(&format!(
+            "{namespace}/{name}: {}\n`post-operator wait {name} -n {namespace}` waits for the verdict",
+            advice::retry_effect()
+        )),
+    }
+    Ok(ExitCode::SUCCESS)
+}
