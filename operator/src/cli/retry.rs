@@ -39,21 +39,31 @@ Examples:
 /// Asks for another try.
 pub(super) async fn retry(arguments: Retry) -> anyhow::Result<ExitCode> {
     let target = &arguments.target;
-    match attempt(&arguments).await {
-        Ok(exit) => exit,
-        Err(trouble) => Outcome::error(&trouble, &target.name, target.namespace(), None)
-            .finish(arguments.output),
+    if arguments.wait {
+        let ask = async |connection: &Connection| attempt(connection, &arguments.patience).await;
+        let outcome = wait::conclude(target, None, ask).await;
+        return outcome.finish(arguments.output);
+    }
+    match write(target).await {
+        Ok((connection, token)) => asked(&connection, &token, arguments.output),
+        Err(trouble) => Ok(output::complain(&trouble)),
     }
 }
 
-async fn attempt(arguments: &Retry) -> Result<anyhow::Result<ExitCode>, Trouble> {
-    let connection = arguments.target.connect().await?;
+async fn write(target: &Target) -> Result<(Connection, String), Trouble> {
+    let connection = target.connect().await?;
+    let token = token();
+    annotate(&connection, &token).await?;
+    Ok((connection, token))
+}
+
+fn token() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+async fn attempt(connection: &Connection, patience: &Patience) -> Result<Outcome, Trouble> {
     let before = connection.get().await?;
-    let token = uuid::Uuid::new_v4().to_string();
-    let service = annotate(&connection, &token).await?;
-    if !arguments.wait {
-        return Ok(asked(&connection, &token, arguments.output));
-    }
+    let service = annotate(connection, &token()).await?;
     let mut progress = Progress::new();
     progress.note(&advice::retry_effect());
     let question = Question {
@@ -62,9 +72,7 @@ async fn attempt(arguments: &Retry) -> Result<anyhow::Result<ExitCode>, Trouble>
         uid: service.uid(),
         answered_before: before.status,
     };
-    let patience = &arguments.patience;
-    let outcome = wait::answer(&connection, service, question, patience, &mut progress).await;
-    Ok(outcome.finish(arguments.output))
+    Ok(wait::answer(connection, service, question, patience, &mut progress).await)
 }
 
 async fn annotate(connection: &Connection, token: &str) -> Result<PostService, Trouble> {

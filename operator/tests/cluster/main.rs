@@ -8,6 +8,8 @@
 mod accounts_kit;
 mod adopt;
 mod children;
+mod cli;
+mod cli_kit;
 mod crd;
 mod database;
 mod database_tls;

@@ -213,11 +213,18 @@ fn plugin(error: &AuthError) -> String {
     };
     let words = String::from_utf8_lossy(&out.stderr);
     let last = words.lines().rfind(|line| !line.trim().is_empty());
-    let command = cmd.replace('"', "");
+    let command = command(cmd);
     match last {
         Some(last) => format!("`{command}` failed: {}", last.trim()),
         None => format!("`{command}` failed ({})", out.status),
     }
+}
+
+/// Without the variables that the plugin was given.
+fn command(debug: &str) -> String {
+    let words = debug.split_whitespace();
+    let words: Vec<_> = words.skip_while(|word| word.contains('=')).collect();
+    words.join(" ").replace('"', "")
 }
 
 /// The innermost cause, which names what happened.
@@ -358,6 +365,12 @@ mod tests {
         assert!(missing(Some(&["a", "b"])).ends_with("; there are: a, b"));
         assert!(missing(Some(&[])).contains("another --namespace?"));
         assert!(missing(None).ends_with("in namespace shop"));
+    }
+
+    #[test]
+    fn a_plugin_is_called_as_its_user_would() {
+        let debug = r#"KUBERNETES_EXEC_INFO="{\"kind\":1}" "aws" "eks" "get-token""#;
+        assert_eq!(command(debug), "aws eks get-token");
     }
 
     #[test]

@@ -44,18 +44,15 @@ Examples:
 /// Applies the tag and waits for the verdict.
 pub(super) async fn deploy(arguments: Deploy) -> anyhow::Result<ExitCode> {
     let (target, tag) = (&arguments.target, Some(&*arguments.tag));
-    let outcome = match attempt(&arguments).await {
-        Ok(outcome) => outcome,
-        Err(trouble) => Outcome::error(&trouble, &target.name, target.namespace(), tag),
-    };
+    let ask = async |connection: &Connection| attempt(connection, &arguments).await;
+    let outcome = wait::conclude(target, tag, ask).await;
     outcome.finish(arguments.output)
 }
 
-async fn attempt(arguments: &Deploy) -> Result<Outcome, Trouble> {
-    let connection = arguments.target.connect().await?;
+async fn attempt(connection: &Connection, arguments: &Deploy) -> Result<Outcome, Trouble> {
     let before = connection.get().await?;
     let mut progress = Progress::new();
-    let service = write(&connection, before, arguments, &mut progress).await?;
+    let service = write(connection, before, arguments, &mut progress).await?;
     let question = Question {
         tag: Some(arguments.tag.clone()),
         generation: service.metadata.generation.unwrap_or_default(),
@@ -63,7 +60,7 @@ async fn attempt(arguments: &Deploy) -> Result<Outcome, Trouble> {
         answered_before: None,
     };
     let patience = &arguments.patience;
-    Ok(wait::answer(&connection, service, question, patience, &mut progress).await)
+    Ok(wait::answer(connection, service, question, patience, &mut progress).await)
 }
 
 /// Makes the tag what is asked for; nothing is written where it is.

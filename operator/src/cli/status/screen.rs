@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::view::{EventView, RolloutView, View};
+use super::view::{self, EventView, RolloutView, View};
 use crate::api::v1alpha1::{ImageRef, MigrationState, RolloutStep};
 use crate::cli::ages;
 use crate::cli::history::digest;
@@ -62,7 +62,7 @@ fn headline(view: &View) -> String {
         ..
     } = view;
     let mut text = format!("{namespace}/{name}: {word}, {reason}: {message}");
-    if !view.is_observed {
+    if !view.is_observed && view.reason != view::UNKNOWN {
         text.push_str(&format!(
             "\nThe operator has not seen generation {generation} of the spec yet: this speaks of an earlier one."
         ));

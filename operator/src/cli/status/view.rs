@@ -13,6 +13,8 @@ use crate::api::v1alpha1::{
 use crate::cli::advice::advice;
 use crate::cli::wait::{Reading, bake_left, pods};
 
+/// Reason where there is no status.
+pub const UNKNOWN: &str = "Unknown";
 /// Events that are shown.
 const EVENTS: usize = 5;
 
@@ -105,7 +107,7 @@ impl View {
             generation: reading.generation(),
             is_observed: status.observed_generation >= service.metadata.generation,
             ready: ready.is_some_and(|ready| ready.status == "True"),
-            reason: ready.map_or("Unknown", |ready| &ready.reason).to_owned(),
+            reason: ready.map_or(UNKNOWN, |ready| &ready.reason).to_owned(),
             message: ready
                 .map_or("the operator has not said anything yet", |r| &r.message)
                 .to_owned(),
@@ -258,7 +260,7 @@ pub mod tests {
     fn an_object_that_no_operator_saw_is_shown_as_that() {
         let view = View::of(&sample::service("1"), None, sample::now());
         assert!(!view.is_observed && !view.ready);
-        assert_eq!(view.reason, "Unknown");
+        assert_eq!(view.reason, UNKNOWN);
     }
 
     #[test]

@@ -59,15 +59,27 @@ pub(super) struct Patience {
 /// Waits for the verdict on the present spec.
 pub(super) async fn wait(arguments: Wait) -> anyhow::Result<ExitCode> {
     let (target, tag) = (&arguments.target, arguments.tag.as_deref());
-    let outcome = match attempt(&arguments).await {
-        Ok(outcome) => outcome,
-        Err(trouble) => Outcome::error(&trouble, &target.name, target.namespace(), tag),
-    };
-    outcome.finish(arguments.output)
+    let ask = async |connection: &Connection| attempt(connection, &arguments).await;
+    conclude(target, tag, ask).await.finish(arguments.output)
 }
 
-async fn attempt(arguments: &Wait) -> Result<Outcome, Trouble> {
-    let connection = arguments.target.connect().await?;
+/// Connects and asks; whatever is in the way is an outcome, too.
+pub(super) async fn conclude(
+    target: &Target,
+    tag: Option<&str>,
+    ask: impl AsyncFnOnce(&Connection) -> Result<Outcome, Trouble>,
+) -> Outcome {
+    let connection = match target.connect().await {
+        Ok(connection) => connection,
+        Err(trouble) => return Outcome::error(&trouble, &target.name, target.namespace(), tag),
+    };
+    let namespace = Some(&*connection.namespace);
+    ask(&connection)
+        .await
+        .unwrap_or_else(|trouble| Outcome::error(&trouble, &target.name, namespace, tag))
+}
+
+async fn attempt(connection: &Connection, arguments: &Wait) -> Result<Outcome, Trouble> {
     let service = connection.get().await?;
     let question = Question {
         tag: arguments.tag.clone(),
@@ -77,7 +89,7 @@ async fn attempt(arguments: &Wait) -> Result<Outcome, Trouble> {
     };
     let mut progress = Progress::new();
     Ok(answer(
-        &connection,
+        connection,
         service,
         question,
         &arguments.patience,
