@@ -35,14 +35,14 @@ fn deploy(tag: &str) -> [&str; 4] {
 #[tokio::test]
 async fn a_deployed_tag_is_owned_by_deploy_and_waited_for() {
     let stage = stage!("deploy");
-    stage.apply("1", "post-operator-deploy").await;
+    stage.deployed("1").await;
     stage.report("1", SERVES).await;
 
     let mut running = stage.start(&[&deploy("2")[..], &["-o", "json"]].concat());
     let service = stage.asked_for("2").await;
     assert_eq!(owners(&service), ["post-operator-deploy"]);
     // What was said of the tag before is no answer.
-    running.says("see generation 2").await;
+    running.says("see generation 3").await;
     stage.report("2", BAKES).await;
     running.says("the words of Baking; 2 of 3 pods serve").await;
     stage.report("2", SERVES).await;
@@ -52,7 +52,7 @@ async fn a_deployed_tag_is_owned_by_deploy_and_waited_for() {
     assert_eq!(verdict["verdict"], "Ready", "{verdict}");
     assert_eq!(verdict["reason"], "UpToDate");
     assert_eq!(verdict["tag"], "2");
-    assert_eq!(verdict["generation"], 2);
+    assert_eq!(verdict["generation"], 3);
     assert_eq!(verdict["image"]["tag"], "2");
     let lines: Vec<_> = said
         .err
@@ -67,17 +67,17 @@ async fn a_deployed_tag_is_owned_by_deploy_and_waited_for() {
     let said = stage.run(&deploy("2")).await.exits(0);
     assert!(said.out.contains("ready with tag 2"), "{said:?}");
     assert_eq!(said.err, "", "nothing is waited for");
-    let version = stage.asked_for("2").await.metadata.generation;
-    assert_eq!(version, Some(2));
+    let service = stage.asked_for("2").await;
+    assert_eq!(service.metadata.generation, Some(3));
     stage.close().await;
 }
 
 #[tokio::test]
 async fn a_rollout_that_is_undone_fails_while_pods_are_still_coming_back() {
     let stage = stage!("undone");
-    stage.apply("1", "post-operator-deploy").await;
+    stage.deployed("1").await;
     let mut running = stage.start(&deploy("2"));
-    running.says("generation 2").await;
+    running.says("generation 3").await;
     stage.report("1", ROLLED_BACK).await;
     let said = running.end().await.exits(1);
     assert!(
@@ -92,9 +92,9 @@ async fn a_rollout_that_is_undone_fails_while_pods_are_still_coming_back() {
 #[tokio::test]
 async fn another_tag_supersedes_and_a_time_out_decides_nothing() {
     let stage = stage!("undecided");
-    stage.apply("1", "post-operator-deploy").await;
+    stage.deployed("1").await;
     let mut running = stage.start(&[&deploy("2")[..], &["-o", "json"]].concat());
-    running.says("generation 2").await;
+    running.says("generation 3").await;
     stage.patch(json!({"image": {"tag": "3"}})).await;
     let verdict = running.end().await.exits(2).json();
     assert_eq!(verdict["verdict"], "Superseded", "{verdict}");
@@ -196,7 +196,7 @@ async fn grant_deployers(stage: &Stage) {
 async fn the_deployers_rights_are_enough_for_everything_but_events() {
     let stage = stage!("rights");
     grant_deployers(&stage).await;
-    stage.apply("1", "post-operator-deploy").await;
+    stage.deployed("1").await;
     let deployer = stage.kubeconfig_of("pipeline", "test:deployers");
     stage.until_allowed(&deployer).await;
 
@@ -297,7 +297,7 @@ async fn credentials_that_cannot_be_had_are_explained_by_their_plugin() {
 #[tokio::test]
 async fn a_retry_is_not_answered_by_the_failure_that_it_is_about() {
     let stage = stage!("retry");
-    stage.apply("2", "post-operator-deploy").await;
+    stage.deployed("2").await;
     stage.report("1", ROLLED_BACK).await;
     let mut running = stage.start(&["retry", NAME, "--wait"]);
     stage

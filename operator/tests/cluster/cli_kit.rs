@@ -96,6 +96,20 @@ impl Stage {
             .unwrap();
     }
 
+    /// Applies the `PostService`; the tag is of an earlier `deploy`. That is generation 2.
+    pub async fn deployed(&self, tag: &str) {
+        self.apply("0", "test").await;
+        let object = json!({
+            "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
+            "metadata": {"name": NAME}, "spec": {"image": {"tag": tag}},
+        });
+        let parameters = PatchParams::apply("post-operator-deploy").force();
+        self.services
+            .patch(NAME, &parameters, &Patch::Apply(object))
+            .await
+            .unwrap();
+    }
+
     /// Changes the spec as somebody at a keyboard would.
     pub async fn patch(&self, spec: Value) {
         let patch = Patch::Merge(json!({"spec": spec}));
