@@ -254,13 +254,14 @@ impl Running {
     pub async fn says(&mut self, words: &str) {
         let listen = async {
             while !self.seen.contains(words) {
-                let read = self.err.read_line(&mut self.seen).await.unwrap();
+                let mut line = String::new();
+                let read = self.err.read_line(&mut line).await.unwrap();
                 assert_ne!(read, 0, "it ended without {words:?}: {}", self.seen);
+                self.seen.push_str(&line);
             }
         };
-        if tokio::time::timeout(PATIENCE, listen).await.is_err() {
-            panic!("it did not say {words:?}: {}", self.seen);
-        }
+        let heard = tokio::time::timeout(PATIENCE, listen).await;
+        assert!(heard.is_ok(), "it did not say {words:?}: {}", self.seen);
     }
 
     /// Presses Ctrl-C.

@@ -17,7 +17,7 @@ pub(super) use trouble::{Doing, Trouble, api_trouble};
 /// An API server that has not taken the connection by then is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than a watch without news, which kube ends after 290 s; what is longer silent is broken.
-const READ_TIMEOUT: Duration = Duration::from_secs(300);
+const READ_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Which object, in which cluster.
 #[derive(Debug, Clone, Args)]

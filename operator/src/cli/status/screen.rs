@@ -61,13 +61,13 @@ fn headline(view: &View) -> String {
         generation,
         ..
     } = view;
-    let mut text = format!("{namespace}/{name}: {word}, {reason}: {message}");
-    if !view.is_observed && view.reason != view::UNKNOWN {
-        text.push_str(&format!(
-            "\nThe operator has not seen generation {generation} of the spec yet: this speaks of an earlier one."
-        ));
+    let said = format!("{namespace}/{name}: {word}, {reason}: {message}");
+    if view.is_observed || reason == view::UNKNOWN {
+        return said;
     }
-    text
+    format!(
+        "{said}\nThe operator has not seen generation {generation} of the spec yet: this speaks of an earlier one."
+    )
 }
 
 fn images(view: &View, now: Timestamp, rows: &mut Vec<Vec<String>>) {

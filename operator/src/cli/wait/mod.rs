@@ -115,6 +115,9 @@ pub(super) async fn answer(
         ));
         limit
     });
-    let followed = follow::follow(connection, service, &question, began + limit, progress).await;
+    let deadline = began + limit;
+    // A watch is too large to be kept on the stack.
+    let follow = follow::follow(connection, service, &question, deadline, progress);
+    let followed = Box::pin(follow).await;
     Outcome::of(followed, question.tag, began.elapsed())
 }

@@ -183,7 +183,8 @@ impl Outcome {
             }
         };
         if let Some(what_to_do) = &self.what_to_do {
-            text.push_str(&format!("\nWhat to do: {what_to_do}"));
+            text.push_str("\nWhat to do: ");
+            text.push_str(what_to_do);
         }
         text
     }

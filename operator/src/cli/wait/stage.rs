@@ -38,8 +38,9 @@ pub fn stage(service: &PostService, now: Timestamp) -> Stage {
         .with(ConditionType::Reconciling, Truth::True)
         .unwrap_or(ready);
     let mut line = format!("{}: {}", what.reason, what.message);
-    if let Some(pods) = rollout.and_then(|_| pods(reading)) {
-        line.push_str(&format!("; {pods}"));
+    if let Some(pods) = pods(reading) {
+        line.push_str("; ");
+        line.push_str(&pods);
     }
     if rollout.is_some_and(|rollout| rollout.paused_at.is_some()) {
         line.push_str("; its clocks stand still, since the trouble is not the new pods'");
