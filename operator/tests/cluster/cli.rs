@@ -7,6 +7,7 @@ use post_operator::api::RETRY_ANNOTATION;
 use serde_json::json;
 
 use crate::cli_kit::{NAME, Stage, owners};
+use crate::cli_relay::Relay;
 
 /// Opens a stage, or returns.
 macro_rules! stage {
@@ -117,6 +118,22 @@ async fn ctrl_c_ends_the_waiting_and_not_the_rollout() {
     let said = running.end().await.exits(130);
     assert!(said.out.contains("goes on in the cluster"), "{said:?}");
     assert!(said.out.contains("post-operator status api"), "{said:?}");
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_goes_and_comes_back_is_waited_for() {
+    let stage = stage!("relay");
+    stage.apply("1", "test").await;
+    let mut relay = Relay::start(stage.server()).await;
+    let way = stage.kubeconfig_by("relay", |_| format!("https://{}", relay.address));
+    let mut running = stage.start_as(&way, &["wait", NAME, "--tag", "1"]);
+    running.says("generation 1").await;
+    relay.cut().await;
+    running.says("does not answer").await;
+    stage.report("1", SERVES).await;
+    let _relay = relay.mend().await;
+    running.end().await.exits(0);
     stage.close().await;
 }
 
@@ -244,23 +261,14 @@ async fn what_is_not_there_is_named() {
     let message = verdict["message"].as_str().unwrap();
     assert!(message.ends_with("there are: api"), "{message}");
 
-    let dead = stage.kubeconfig("dead", |kubeconfig| {
-        for each in &mut kubeconfig.clusters {
-            each.cluster.as_mut().unwrap().server = Some("https://127.0.0.1:1".to_owned());
-        }
-    });
+    let dead = stage.kubeconfig_by("dead", |_| "https://127.0.0.1:1".to_owned());
     let said = stage.run_as(&dead, &["status", NAME]).await.exits(1);
     assert!(
         said.err.contains("https://127.0.0.1:1 does not answer"),
         "{said:?}"
     );
     // Every path below it is unknown, as that of a kind that is not installed.
-    let bare = stage.kubeconfig("bare", |kubeconfig| {
-        for each in &mut kubeconfig.clusters {
-            let server = &mut each.cluster.as_mut().unwrap().server;
-            *server = server.as_ref().map(|server| format!("{server}/nothing"));
-        }
-    });
+    let bare = stage.kubeconfig_by("bare", |server| format!("{server}/nothing"));
     let said = stage.run_as(&bare, &["status", NAME]).await.exits(1);
     assert!(said.err.contains("knows no PostServices"), "{said:?}");
     assert!(said.err.contains("helm install"), "{said:?}");

@@ -1,6 +1,7 @@
 //! For tests of the commands for people: the built program against a real API server, with the
 //! operator's part played by the test.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
@@ -216,10 +217,31 @@ impl Stage {
         }
     }
 
+    /// Where the API server listens.
+    pub fn server(&self) -> SocketAddr {
+        let cluster = self.admin.clusters[0].cluster.as_ref().unwrap();
+        let url = url::Url::parse(cluster.server.as_ref().unwrap()).unwrap();
+        url.socket_addrs(|| None).unwrap()[0]
+    }
+
+    /// A kubeconfig with another address of the API server.
+    pub fn kubeconfig_by(&self, name: &str, change: impl Fn(&str) -> String) -> PathBuf {
+        self.kubeconfig(name, |kubeconfig| {
+            for each in &mut kubeconfig.clusters {
+                let cluster = each.cluster.as_mut().unwrap();
+                cluster.server = cluster.server.as_deref().map(&change);
+            }
+        })
+    }
+
     /// Starts a command, as the administrator.
     pub fn start(&self, words: &[&str]) -> Running {
-        let path = self.kubeconfig("admin", |_| {});
-        let mut child = self.command(&path, words).spawn().unwrap();
+        self.start_as(&self.kubeconfig("admin", |_| {}), words)
+    }
+
+    /// Starts a command.
+    pub fn start_as(&self, kubeconfig: &std::path::Path, words: &[&str]) -> Running {
+        let mut child = self.command(kubeconfig, words).spawn().unwrap();
         let err = BufReader::new(child.stderr.take().unwrap());
         Running {
             child,

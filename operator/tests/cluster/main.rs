@@ -10,6 +10,7 @@ mod adopt;
 mod children;
 mod cli;
 mod cli_kit;
+mod cli_relay;
 mod crd;
 mod database;
 mod database_tls;

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use k8s_openapi::jiff::Timestamp;
 use kube_runtime::utils::Backoff;
 use kube_runtime::{WatchStreamExt as _, watcher};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::progress::Progress;
@@ -56,6 +57,7 @@ pub async fn follow(
     deadline: Instant,
     progress: &mut Progress,
 ) -> Followed {
+    let mut interrupt = Interrupt::listen();
     let mut watch = Watch::new(service);
     let mut objects = watcher::watch_object(connection.services.clone(), &connection.name)
         .backoff(EverySecond)
@@ -66,7 +68,7 @@ pub async fn follow(
         }
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => break Ended::Interrupted,
+            () = interrupt.pressed() => break Ended::Interrupted,
             seen = objects.next() => {
                 if let Some(ended) = watch.hear(seen, connection, progress) {
                     break ended;
@@ -82,6 +84,23 @@ pub async fn follow(
     Followed {
         ended,
         service: watch.service,
+    }
+}
+
+/// Ctrl-C, heard from the moment on at which this is made.
+struct Interrupt(Option<Signal>);
+
+impl Interrupt {
+    fn listen() -> Self {
+        Self(signal(SignalKind::interrupt()).ok())
+    }
+
+    async fn pressed(&mut self) {
+        match &mut self.0 {
+            Some(signal) => _ = signal.recv().await,
+            // Then it ends the process.
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -201,10 +220,13 @@ impl Watch {
         if trouble.is_lasting() && since.elapsed() >= PATIENCE {
             return Some(Ended::Trouble(trouble));
         }
-        progress.show(&Stage {
-            line: format!("{trouble} (tried again)"),
-            clock: None,
-        });
+        let line = match trouble {
+            Trouble::Unreachable { server, why } => {
+                format!("{server} does not answer ({why}): tried again every second")
+            }
+            other => format!("{other} (tried again)"),
+        };
+        progress.show(&Stage { line, clock: None });
         None
     }
 
