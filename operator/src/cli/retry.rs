@@ -68,6 +68,7 @@ async fn attempt(connection: &Connection, patience: &Patience) -> Result<Outcome
     progress.note(&advice::retry_effect());
     let question = Question {
         tag: service.spec.image.tag.clone(),
+        asked: true,
         generation: service.metadata.generation.unwrap_or_default(),
         uid: service.uid(),
         answered_before: before.status,

@@ -55,6 +55,7 @@ async fn attempt(connection: &Connection, arguments: &Deploy) -> Result<Outcome,
     let service = write(connection, before, arguments, &mut progress).await?;
     let question = Question {
         tag: Some(arguments.tag.clone()),
+        asked: true,
         generation: service.metadata.generation.unwrap_or_default(),
         uid: service.uid(),
         answered_before: None,

@@ -53,7 +53,7 @@ pub struct Followed {
 pub async fn follow(
     connection: &Connection,
     service: PostService,
-    question: &Question,
+    mut question: Question,
     deadline: Instant,
     progress: &mut Progress,
 ) -> Followed {
@@ -63,7 +63,7 @@ pub async fn follow(
         .backoff(EverySecond)
         .boxed();
     let ended = loop {
-        if let Some(ended) = watch.look(question, progress) {
+        if let Some(ended) = watch.look(&mut question, progress) {
             break ended;
         }
         tokio::select! {
@@ -127,7 +127,8 @@ impl Watch {
     }
 
     /// Judges what was seen last, and shows it where that decides nothing.
-    fn look(&mut self, question: &Question, progress: &mut Progress) -> Option<Ended> {
+    fn look(&mut self, question: &mut Question, progress: &mut Progress) -> Option<Ended> {
+        let other = question.notice(&self.service.spec.image);
         let judgement = judge(&self.service, question);
         let doubted = match &judgement {
             Judgement::Doubtful(cause) => Some((cause.clone(), PATIENCE)),
@@ -144,7 +145,7 @@ impl Watch {
             }));
         }
         if !self.is_deaf() {
-            self.show(&judgement, progress);
+            self.show(&judgement, other, progress);
         }
         None
     }
@@ -154,8 +155,11 @@ impl Watch {
         self.deaf.is_some_and(|(_, last)| last.elapsed() < SERIES)
     }
 
-    fn show(&mut self, judgement: &Judgement, progress: &mut Progress) {
+    fn show(&mut self, judgement: &Judgement, other: Option<Cause>, progress: &mut Progress) {
         let mut stage = stage(&self.service, Timestamp::now());
+        if let Some(other) = other {
+            stage.line = format!("waiting until that is asked for: {}", other.message);
+        }
         if matches!(judgement, Judgement::AsBefore(_)) {
             "waiting for the operator to take it up".clone_into(&mut stage.line);
         }

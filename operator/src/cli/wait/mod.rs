@@ -32,7 +32,8 @@ pub(super) use verdict::Question;
 pub(super) struct Wait {
     #[command(flatten)]
     target: Target,
-    /// The tag that shall serve; without it, whatever the spec asks for.
+    /// The tag that shall serve, also if it is asked for only later, by Git say; without it,
+    /// whatever the spec asks for.
     #[arg(long)]
     tag: Option<String>,
     #[command(flatten)]
@@ -83,6 +84,7 @@ async fn attempt(connection: &Connection, arguments: &Wait) -> Result<Outcome, T
     let service = connection.get().await?;
     let question = Question {
         tag: arguments.tag.clone(),
+        asked: false,
         generation: service.metadata.generation.unwrap_or_default(),
         uid: service.uid(),
         answered_before: None,
@@ -115,9 +117,9 @@ pub(super) async fn answer(
         ));
         limit
     });
-    let deadline = began + limit;
+    let (deadline, tag) = (began + limit, question.tag.clone());
     // A watch is too large to be kept on the stack.
-    let follow = follow::follow(connection, service, &question, deadline, progress);
+    let follow = follow::follow(connection, service, question, deadline, progress);
     let followed = Box::pin(follow).await;
-    Outcome::of(followed, question.tag, began.elapsed())
+    Outcome::of(followed, tag, began.elapsed())
 }

@@ -9,6 +9,8 @@ use crate::api::v1alpha1::{Image, PostService, PostServiceStatus};
 pub struct Question {
     /// The tag that shall serve; without one, whatever the spec asks for.
     pub tag: Option<String>,
+    /// Whether the spec has asked for that tag; before, another one is only not the right one yet.
+    pub asked: bool,
     /// Generation that the object had at least when the question was put.
     pub generation: i64,
     /// Identity of the object.
@@ -59,6 +61,15 @@ pub enum Judgement {
     Undecided,
 }
 
+impl Question {
+    /// Remembers that the spec asks for the tag, if it does; gives what it asks for otherwise.
+    pub fn notice(&mut self, image: &Image) -> Option<Cause> {
+        let other = other(image, self);
+        self.asked |= other.is_none();
+        other
+    }
+}
+
 /// Judges `service`.
 pub fn judge(service: &PostService, question: &Question) -> Judgement {
     let judgement = judge_anew(service, question);
@@ -78,8 +89,10 @@ fn judge_anew(service: &PostService, question: &Question) -> Judgement {
     if reading.generation() < question.generation {
         return Judgement::Undecided;
     }
-    if let Some(other) = superseded(&service.spec.image, question) {
-        return Judgement::Superseded(other);
+    match other(&service.spec.image, question) {
+        Some(other) if question.asked => return Judgement::Superseded(other),
+        Some(_) => return Judgement::Undecided,
+        None => {}
     }
     let Some(ready) = reading.condition(ConditionType::Ready) else {
         return Judgement::Undecided;
@@ -109,12 +122,13 @@ fn gone(service: &PostService, question: &Question) -> Option<Cause> {
     Some(Cause::new("Deleted", "it is being deleted"))
 }
 
-fn superseded(image: &Image, question: &Question) -> Option<Cause> {
+/// What the spec asks for instead of the tag.
+fn other(image: &Image, question: &Question) -> Option<Cause> {
     let tag = question.tag.as_ref()?;
     let message = match &image.tag {
         Some(now) if now == tag => return None,
-        Some(now) => format!("spec.image.tag is {now} now, no longer {tag}"),
-        None => format!("spec.image.tag is no longer {tag}, but a digest or a policy is set"),
+        Some(now) => format!("spec.image.tag is {now} and not {tag}"),
+        None => format!("spec.image.tag is not {tag}: a digest or a policy is set"),
     };
     Some(Cause::new("Superseded", message))
 }

@@ -6,6 +6,7 @@ use crate::cli::sample::{self, seen};
 fn question(tag: &str) -> Question {
     Question {
         tag: Some(tag.into()),
+        asked: true,
         generation: 3,
         uid: Some("uid".into()),
         answered_before: None,
@@ -166,6 +167,25 @@ fn another_tag_digest_or_policy_supersedes() {
     service.spec.image.tag = None;
     service.spec.image.digest = Some("sha256:0".into());
     let superseded = judge(&service, &question("2"));
+    assert!(
+        matches!(superseded, Judgement::Superseded(_)),
+        "{superseded:?}"
+    );
+}
+
+#[test]
+fn a_tag_that_git_has_not_brought_yet_is_waited_for() {
+    let mut question = Question {
+        asked: false,
+        ..question("3")
+    };
+    let mut service = up_to_date();
+    assert!(question.notice(&service.spec.image).is_some());
+    assert_eq!(judge(&service, &question), Judgement::Undecided);
+    service.spec.image.tag = Some("3".into());
+    assert_eq!(question.notice(&service.spec.image), None);
+    service.spec.image.tag = Some("2".into());
+    let superseded = judge(&service, &question);
     assert!(
         matches!(superseded, Judgement::Superseded(_)),
         "{superseded:?}"
