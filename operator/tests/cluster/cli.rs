@@ -100,6 +100,13 @@ async fn another_tag_supersedes_and_a_time_out_decides_nothing() {
     let verdict = running.end().await.exits(2).json();
     assert_eq!(verdict["verdict"], "Superseded", "{verdict}");
 
+    // Git brings it later.
+    let mut running = stage.start(&["wait", NAME, "--tag", "4"]);
+    running.says("spec.image.tag is 3 and not 4").await;
+    stage.patch(json!({"image": {"tag": "4"}})).await;
+    stage.report("4", SERVES).await;
+    running.end().await.exits(0);
+
     stage.report("1", BAKES).await;
     let said = stage.run(&["wait", NAME, "--timeout", "1s"]).await.exits(2);
     assert!(said.out.contains("at last: Baking"), "{said:?}");
