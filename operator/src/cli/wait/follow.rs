@@ -69,13 +69,13 @@ pub async fn follow(
         tokio::select! {
             biased;
             () = interrupt.pressed() => break Ended::Interrupted,
+            () = tokio::time::sleep_until(deadline) => {
+                break Ended::TimedOut(progress.last().to_owned());
+            }
             seen = objects.next() => {
                 if let Some(ended) = watch.hear(seen, connection, progress) {
                     break ended;
                 }
-            }
-            () = tokio::time::sleep_until(deadline) => {
-                break Ended::TimedOut(progress.last().to_owned());
             }
             () = tokio::time::sleep(watch.rest(progress)) => {}
         }
