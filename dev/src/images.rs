@@ -235,7 +235,8 @@ async fn download(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
         .context("cannot download Debian packages")
 }
 
-fn binary(paths: &Paths, program: Program) -> PathBuf {
+/// Where a compiled program is.
+pub fn binary(paths: &Paths, program: Program) -> PathBuf {
     paths.target().join(PROFILE).join(program.0)
 }
 

@@ -97,6 +97,18 @@ impl Kit {
             .await
     }
 
+    /// Runs the operator's program as a person does, with this kubeconfig; returns its standard
+    /// output.
+    pub async fn post_operator(
+        &self,
+        kubeconfig: &std::path::Path,
+        args: &[&str],
+    ) -> Result<String> {
+        let program = images::binary(&self.paths, images::OPERATOR);
+        let program = Command::new(program).args(args);
+        program.arg("--kubeconfig").arg(kubeconfig).run().await
+    }
+
     /// Server-side-applies YAML.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         cluster::manifests::apply(&self.client, yaml).await

@@ -8,6 +8,9 @@
 mod accounts_kit;
 mod adopt;
 mod children;
+mod cli;
+mod cli_kit;
+mod cli_relay;
 mod crd;
 mod database;
 mod database_tls;

@@ -97,7 +97,7 @@ pub struct World {
 }
 
 /// Creates a namespace.
-async fn create_namespace(client: &Client, name: &str) {
+pub async fn create_namespace(client: &Client, name: &str) {
     let namespace = Namespace {
         metadata: kube::core::ObjectMeta {
             name: Some(name.to_owned()),
@@ -632,14 +632,16 @@ pub fn job_image(job: &Job) -> String {
     pod.containers[0].image.clone().unwrap()
 }
 
-async fn client_config(kubeconfig: &str) -> Config {
+/// How to reach the API server of a kubeconfig.
+pub async fn client_config(kubeconfig: &str) -> Config {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap()
 }
 
-async fn install_crd(client: &Client) {
+/// Installs the definition, and waits until the API server knows it.
+pub async fn install_crd(client: &Client) {
     let crds = Api::<CustomResourceDefinition>::all(client.clone());
     let name = PostService::crd_name();
     crds.patch(
