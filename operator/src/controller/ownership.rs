@@ -62,11 +62,14 @@ impl Account {
             .annotations
             .as_ref()
             .and_then(|all| all.get(APPLIED));
+        let fields = ours.and_then(|entry| entry.fields_v1);
         Ok(Self {
             applied: applied.map(|mark| mark.as_str().into()),
-            fields: ours
-                .and_then(|entry| entry.fields_v1)
-                .map_or(Fields::NotAll, |fields| Fields::Unread(fields.get().into())),
+            fields: match fields {
+                // Without a mark the fields say nothing.
+                Some(fields) if applied.is_some() => Fields::Unread(fields.get().into()),
+                _ => Fields::NotAll,
+            },
         })
     }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -20,23 +21,35 @@ pub struct Packed<K> {
     /// Who set which of its fields.
     pub account: Account,
     /// The object without `managedFields`, as JSON.
-    pub text: Box<str>,
+    pub text: Arc<str>,
     kind: PhantomData<fn() -> K>,
 }
 
 impl<K> Packed<K> {
     fn read(text: &str) -> serde_json::Result<Self> {
-        let managed_fields = serde_json::from_str::<Head<'_>>(text)?
-            .metadata
-            .managed_fields;
-        let lean = managed_fields.map_or_else(|| text.into(), |part| without(text, part.get()));
-        let metadata = metadata(&lean)?;
+        let Object { metadata } = serde_json::from_str(text)?;
+        let Metadata { managed_fields } = serde_json::from_str(metadata.get())?;
+        let lean =
+            |text: &str| managed_fields.map_or_else(|| text.into(), |list| without(text, list));
+        let metadata = serde_json::from_str(&lean(metadata.get()))?;
         Ok(Self {
             account: Account::read(&metadata, managed_fields)?,
             metadata,
-            text: lean,
+            text: lean(text),
             kind: PhantomData,
         })
+    }
+
+    /// Forgets of the metadata what is only to be had from the text.
+    pub fn forget_metadata(&mut self) {
+        let metadata = std::mem::take(&mut self.metadata);
+        self.metadata = ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            ..ObjectMeta::default()
+        };
     }
 }
 
@@ -49,11 +62,8 @@ impl<'de, K> Deserialize<'de> for Packed<K> {
 
 /// The metadata of an object's text.
 pub fn metadata(text: &str) -> serde_json::Result<ObjectMeta> {
-    #[derive(Deserialize)]
-    struct Object {
-        metadata: ObjectMeta,
-    }
-    serde_json::from_str(text).map(|Object { metadata }| metadata)
+    let Object { metadata } = serde_json::from_str(text)?;
+    serde_json::from_str(metadata.get())
 }
 
 /// The object of that text; none, which the log tells, if it is not of kind `K`.
@@ -67,24 +77,23 @@ pub fn unpacked<K: Resource<DynamicType = ()> + DeserializeOwned>(text: &str) ->
 }
 
 #[derive(Deserialize)]
-struct Head<'a> {
+struct Object<'a> {
     #[serde(borrow)]
-    metadata: HeadMetadata<'a>,
+    metadata: &'a RawValue,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HeadMetadata<'a> {
+struct Metadata<'a> {
     #[serde(borrow)]
     managed_fields: Option<&'a RawValue>,
 }
 
 /// `text` with an empty list in place of `part`, which is a slice of it.
-fn without(text: &str, part: &str) -> Box<str> {
-    let start = part.as_ptr().addr() - text.as_ptr().addr();
-    [&text[..start], "[]", &text[start + part.len()..]]
-        .concat()
-        .into_boxed_str()
+fn without(text: &str, part: &RawValue) -> Arc<str> {
+    let start = part.get().as_ptr().addr() - text.as_ptr().addr();
+    let (before, after) = (&text[..start], &text[start + part.get().len()..]);
+    [before, "[]", after].concat().into()
 }
 
 impl<K> Resource for Packed<K>

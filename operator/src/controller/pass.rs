@@ -9,7 +9,9 @@ use super::publish::Subject;
 use super::secrets::Credentials;
 use super::stored::Undecodable;
 use super::validate::{self, Selector, Validated};
-use super::{Context, Error, adopt, apply, fetch, load_balancer, observe, report, secret_key};
+use super::{
+    Context, Error, adopt, apply, fetch, load_balancer, observe, report, secret_key, turn,
+};
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
 use crate::build;
 use crate::rollout::replicas::Authority;
@@ -147,7 +149,7 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         // Once more, when a load balancer's controller that does not answer is taken for absent.
         Step::Stopped if inputs.load_balancer.address.is_none() => Some(load_balancer::PATIENCE),
         Step::Stopped => None,
-        _ if calm => Some(pace.poll),
+        _ if calm => Some(turn::until(&spec.id.uid, pace.poll, now)),
         _ => Some(pace.poll_in_trouble),
     };
     let sooner = adoption.and_then(|adoption| adoption.look_again);

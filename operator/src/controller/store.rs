@@ -183,7 +183,7 @@ struct Shelf {
 
 struct Entry {
     account: Account,
-    text: Box<str>,
+    text: Arc<str>,
 }
 
 impl Shelf {
