@@ -17,16 +17,16 @@ use crate::build::{INSTANCE, MANAGED_BY, MANAGER};
 
 /// The children of one kind, as their watch tells. A clone is another handle of the same.
 pub struct Store<K> {
-    shelf: Arc<Mutex<Shelf>>,
+    kept: Arc<Mutex<Kept>>,
     filled: watch::Receiver<bool>,
     kind: PhantomData<fn() -> K>,
 }
 
 /// Puts into a [`Store`] what its watch tells.
 pub struct Writer<K> {
-    shelf: Arc<Mutex<Shelf>>,
+    kept: Arc<Mutex<Kept>>,
     /// What a list has given so far, while it is not at its end.
-    listed: Shelf,
+    listed: Kept,
     filled: watch::Sender<bool>,
     kind: PhantomData<fn() -> K>,
 }
@@ -50,13 +50,13 @@ pub enum Look<T> {
 pub fn store<K>() -> (Store<K>, Writer<K>) {
     let (sender, receiver) = watch::channel(false);
     let store = Store {
-        shelf: Arc::default(),
+        kept: Arc::default(),
         filled: receiver,
         kind: PhantomData,
     };
     let writer = Writer {
-        shelf: store.shelf.clone(),
-        listed: Shelf::default(),
+        kept: store.kept.clone(),
+        listed: Kept::default(),
         filled: sender,
         kind: PhantomData,
     };
@@ -66,7 +66,7 @@ pub fn store<K>() -> (Store<K>, Writer<K>) {
 impl<K> Clone for Store<K> {
     fn clone(&self) -> Self {
         Self {
-            shelf: self.shelf.clone(),
+            kept: self.kept.clone(),
             filled: self.filled.clone(),
             kind: PhantomData,
         }
@@ -93,41 +93,40 @@ impl<K> Store<K> {
         name: &str,
         look: impl FnOnce(&mut Account) -> T,
     ) -> Look<T> {
-        let mut shelf = self.locked();
+        let mut kept = self.locked();
         let key = key(&id.namespace, name);
-        let belongs = shelf.of(id).any(|found| **found == *key);
-        match shelf.objects.get_mut(&*key) {
+        let belongs = kept.of(id).any(|found| **found == *key);
+        match kept.objects.get_mut(&*key) {
             Some(entry) if belongs => Look::Seen(look(&mut entry.account)),
             Some(_) => Look::OfOthers,
             None => Look::Unknown,
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Resource<DynamicType = ()> + DeserializeOwned> Store<K> {
     /// The object of that name, whomever it belongs to.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        let shelf = self.locked();
-        let entry = shelf.objects.get(&*key(namespace, name))?;
+        let kept = self.locked();
+        let entry = kept.objects.get(&*key(namespace, name))?;
         packed::unpacked(&entry.text).map(Arc::new)
     }
 
     /// The objects that have an owner of that uid and a name that is `wanted`.
     pub fn owned(&self, uid: &str, wanted: impl Fn(&str) -> bool) -> Vec<Arc<K>> {
-        let shelf = self.locked();
-        let owned = shelf.claims.get(uid).into_iter().flatten();
-        shelf
-            .unpacked(owned.filter(|key| key.split_once('/').is_some_and(|(_, name)| wanted(name))))
+        let kept = self.locked();
+        let owned = kept.claims.get(uid).into_iter().flatten();
+        kept.unpacked(owned.filter(|key| key.split_once('/').is_some_and(|(_, name)| wanted(name))))
     }
 
     /// The objects that belong to `id`, with an owner reference or without.
     pub fn of(&self, id: &Identity) -> Vec<Arc<K>> {
-        let shelf = self.locked();
-        shelf.unpacked(shelf.of(id))
+        let kept = self.locked();
+        kept.unpacked(kept.of(id))
     }
 }
 
@@ -139,7 +138,7 @@ where
     pub fn take(&mut self, event: Event<Packed<K>>) -> Option<ObjectMeta> {
         match event {
             Event::Init => {
-                self.listed = Shelf::default();
+                self.listed = Kept::default();
                 None
             }
             Event::InitApply(mut object) => {
@@ -165,8 +164,8 @@ where
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,7 +173,7 @@ where
 type Key = Arc<str>;
 
 #[derive(Default)]
-struct Shelf {
+struct Kept {
     objects: HashMap<Key, Entry>,
     /// By the uid of the owner; of those without one by `namespace/name` of the `PostService` that
     /// they were made for. No uid has a slash.
@@ -186,7 +185,7 @@ struct Entry {
     text: Arc<str>,
 }
 
-impl Shelf {
+impl Kept {
     fn insert<K>(&mut self, metadata: &ObjectMeta, object: Packed<K>) {
         let key: Key = key_of(metadata).into();
         self.remove(&key);
@@ -266,4 +265,91 @@ pub fn made_for(metadata: &ObjectMeta) -> Option<&str> {
         .get(INSTANCE)
         .map(String::as_str)
         .filter(|_| is_orphan)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn id(name: &str) -> Identity {
+        Identity {
+            name: name.into(),
+            namespace: "ns".into(),
+            workload: name.into(),
+            uid: format!("uid-{name}"),
+            generation: None,
+            owner: OwnerReference::default(),
+        }
+    }
+
+    fn child(name: &str, owners: &Value, made_for: &str) -> Packed<ConfigMap> {
+        let object = json!({"metadata": {
+            "name": name, "namespace": "ns", "ownerReferences": owners,
+            "labels": {MANAGED_BY: MANAGER, INSTANCE: made_for},
+        }});
+        serde_json::from_str(&object.to_string()).unwrap()
+    }
+
+    fn owned_by(name: &str) -> Value {
+        json!([{"apiVersion": "v1", "kind": "K", "name": name, "uid": format!("uid-{name}")}])
+    }
+
+    fn names(found: Vec<Arc<ConfigMap>>) -> Vec<String> {
+        let names = found
+            .into_iter()
+            .filter_map(|found| found.metadata.name.clone());
+        names.collect()
+    }
+
+    #[test]
+    fn children_are_found_by_owner_and_orphans_by_whom_they_were_made_for() {
+        let (store, mut writer) = store::<ConfigMap>();
+        let (a, b) = (id("a"), id("b"));
+        writer.take(Event::Apply(child("one", &owned_by("a"), "a")));
+        writer.take(Event::Apply(child("two", &json!([]), "a")));
+        writer.take(Event::Apply(child("three", &owned_by("b"), "a")));
+        assert_eq!(names(store.of(&a)), ["one", "two"]);
+        assert_eq!(names(store.owned(&a.uid, |_| true)), ["one"]);
+        assert!(names(store.owned(&a.uid, |name| name != "one")).is_empty());
+        assert!(store.has(&a, "two") && store.has(&b, "three") && !store.has(&a, "three"));
+        assert!(matches!(store.look(&a, "three", |_| ()), Look::OfOthers));
+        assert!(matches!(store.look(&a, "four", |_| ()), Look::Unknown));
+    }
+
+    #[test]
+    fn what_changes_hands_or_goes_is_not_found_any_more() {
+        let (store, mut writer) = store::<ConfigMap>();
+        let (a, b) = (id("a"), id("b"));
+        writer.take(Event::Apply(child("one", &owned_by("a"), "a")));
+        writer.take(Event::Apply(child("one", &owned_by("b"), "a")));
+        assert!(store.of(&a).is_empty());
+        assert_eq!(names(store.of(&b)), ["one"]);
+        let gone = writer.take(Event::Delete(child("one", &owned_by("b"), "a")));
+        assert_eq!(gone.unwrap().name.as_deref(), Some("one"));
+        assert!(store.of(&b).is_empty() && store.get("ns", "one").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_list_replaces_everything_at_its_end_and_fills_the_store() {
+        let (store, mut writer) = store::<ConfigMap>();
+        let a = id("a");
+        writer.take(Event::Apply(child("old", &owned_by("a"), "a")));
+        writer.take(Event::Init);
+        writer.take(Event::InitApply(child("new", &owned_by("a"), "a")));
+        assert_eq!(names(store.of(&a)), ["old"]);
+        writer.take(Event::InitDone);
+        assert_eq!(names(store.of(&a)), ["new"]);
+        store.filled().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_that_nobody_fills_says_so() {
+        let (store, writer) = store::<ConfigMap>();
+        drop(writer);
+        assert!(store.filled().await.is_err());
+    }
 }
