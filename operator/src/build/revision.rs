@@ -4,11 +4,11 @@
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -183,6 +183,31 @@ pub fn imported(live: &Deployment, wanted: Option<&Revision>) -> Option<Revision
     Some(revision)
 }
 
+/// The Secret with a revision's values. Goes with the revision's object, whose metadata this is.
+pub fn secret(
+    spec: &Validated,
+    name: &str,
+    keeper: &ObjectMeta,
+    credentials: &Credentials,
+) -> Secret {
+    let values = credentials.env.iter();
+    let values = values.map(|(key, value)| (key.clone(), value.expose_secret().to_owned()));
+    let mut secret = own_secrets::empty(spec, name);
+    secret.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: ControllerRevision::api_version(&()).into_owned(),
+        kind: ControllerRevision::kind(&()).into_owned(),
+        name: keeper.name.clone().unwrap_or_default(),
+        uid: keeper.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }]);
+    Secret {
+        immutable: Some(true),
+        string_data: Some(values.collect()),
+        ..secret
+    }
+}
+
 fn id(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -222,34 +247,13 @@ impl Revision {
         })
     }
 
-    /// The Secret with its values. Goes with the object, whose `uid` this is.
-    pub(crate) fn secret(
-        &self,
-        spec: &Validated,
-        keeper: &ControllerRevision,
-        credentials: &Credentials,
-    ) -> Option<Secret> {
-        let values = credentials.env.iter();
-        let values = values.map(|(key, value)| (key.clone(), value.expose_secret().to_owned()));
-        let mut secret = own_secrets::empty(spec, self.content.env.as_deref()?);
-        secret.metadata.owner_references = keeper.controller_owner_ref(&()).map(|o| vec![o]);
-        Some(Secret {
-            immutable: Some(true),
-            string_data: Some(values.collect()),
-            ..secret
-        })
-    }
-
     /// Reads what was kept. `None`: not one of the operator's, or of a version that writes another
     /// form.
     pub fn parse(spec_name: &str, object: &ControllerRevision) -> Option<Self> {
         let prefix = name(spec_name, "");
         let id = object.name_any().strip_prefix(&prefix)?.to_owned();
-        let data = &object.data.as_ref()?.0;
-        let data: Data<Content, PodTemplateSpec> = match data {
-            Value::String(text) => serde_json::from_str(text).ok()?,
-            data => serde_json::from_value(data.clone()).ok()?,
-        };
+        let data = object.data.as_ref()?.0.clone();
+        let data: Data<Content, PodTemplateSpec> = serde_json::from_value(data).ok()?;
         Some(Self {
             id,
             number: object.revision,
@@ -257,16 +261,5 @@ impl Revision {
             content: data.content,
             template: data.template,
         })
-    }
-}
-
-/// Keeps an object's data as text: several times smaller in memory than as a tree.
-pub fn compact(object: &mut ControllerRevision) {
-    if let Some(RawExtension(data)) = &mut object.data
-        && !data.is_string()
-    {
-        let mut text = data.to_string();
-        text.shrink_to_fit();
-        *data = Value::String(text);
     }
 }

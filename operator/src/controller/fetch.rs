@@ -79,7 +79,7 @@ pub async fn inputs(
     let children = &ctx.children;
     let deployment = children
         .deployments
-        .get(&ObjectRef::new(workload).within(&namespace))
+        .get(&namespace, workload)
         .filter(|live| is_of(service, &**live));
     let (finish_jobs, jobs) = owned_jobs(service, ctx)
         .into_iter()
@@ -152,11 +152,7 @@ fn binding(service: &PostService, ctx: &Context) -> Binding {
     let Known::Yes(store) = ctx.children.target_group_bindings.known() else {
         return Binding::Unknown;
     };
-    let uid = service.uid();
-    let bindings = store.state_filter(|binding| {
-        let owners = binding.owner_references();
-        owners.iter().any(|owner| Some(&owner.uid) == uid.as_ref())
-    });
+    let bindings = store.owned(&service.uid().unwrap_or_default(), |_| true);
     let is_bound = |binding: &Arc<TargetGroupBinding>| {
         let status = binding.status.as_ref();
         let observed = status.and_then(|status| status.observed_generation);
@@ -272,8 +268,7 @@ fn is_rolling(status: &PostServiceStatus) -> bool {
 }
 
 fn is_autoscaled(service: &PostService, name: &str, namespace: &str, ctx: &Context) -> bool {
-    let reference = ObjectRef::new(name).within(namespace);
-    let live = ctx.children.autoscalers.get(&reference);
+    let live = ctx.children.autoscalers.get(namespace, name);
     live.is_some_and(|live| live.metadata.deletion_timestamp.is_none() && is_of(service, &*live))
 }
 
@@ -284,7 +279,8 @@ fn is_of<K: Resource>(service: &PostService, object: &K) -> bool {
 }
 
 fn owned_jobs(service: &PostService, ctx: &Context) -> Vec<Arc<Job>> {
-    ctx.children.jobs.state_filter(|job| is_of(service, job))
+    let uid = service.uid().unwrap_or_default();
+    ctx.children.jobs.owned(&uid, |_| true)
 }
 
 /// The termination message of a Job's last pod.

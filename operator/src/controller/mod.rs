@@ -14,6 +14,7 @@ mod mask;
 mod observe;
 mod observer;
 mod ownership;
+mod packed;
 mod pass;
 mod publish;
 mod replicas;
@@ -23,8 +24,10 @@ mod secret_key;
 pub mod secrets;
 mod settling;
 mod standby;
+mod store;
 mod stored;
 mod survey;
+mod turn;
 pub mod validate;
 mod warnings;
 
@@ -51,7 +54,7 @@ use observer::Observer;
 use publish::Publisher;
 use settling::Settling;
 use standby::Gate;
-use stored::Stored;
+use stored::{Read, Stored};
 use warnings::ServiceWarnings;
 
 pub use error::Error;
@@ -137,7 +140,7 @@ pub async fn run_as(
     let pages = watcher::Config::default().page_size(children::PAGE);
     let objects = watcher(scope.api::<Stored>(&client), pages)
         .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
+        .modify(Stored::forget_metadata)
         .inspect(move |event| {
             if matches!(event, Ok(watcher::Event::InitDone)) {
                 filled.send_replace(true);
@@ -196,9 +199,9 @@ async fn reconcile(object: Arc<Stored>, ctx: Arc<Context>) -> Result<Action, Err
         return Ok(Action::await_change());
     }
     let started = Instant::now();
-    let result = match &*object {
-        Stored::Decoded(service) => Box::pin(pass::limited(service, &ctx)).await,
-        Stored::Undecodable(object) => pass::undecodable(object, &ctx).await,
+    let result = match stored::read(&object) {
+        Read::Decoded(service) => Box::pin(pass::limited(&service, &ctx)).await,
+        Read::Undecodable(object) => pass::undecodable(&object, &ctx).await,
     };
     let outcome = if result.is_ok() { "success" } else { "error" };
     metrics::counter!("post_operator_reconciles_total", "result" => outcome).increment(1);

@@ -11,7 +11,7 @@ use super::secrets::Credentials;
 use super::stored::Undecodable;
 use super::validate::{self, Validated};
 use super::{
-    Context, Error, adopt, apply, fetch, load_balancer, report, rollouts, secret_key, survey,
+    Context, Error, adopt, apply, fetch, load_balancer, report, rollouts, secret_key, survey, turn,
 };
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
 use crate::build;
@@ -151,7 +151,8 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     let next = report::status(&pass);
     ctx.publisher.write(&subject, next).await?;
     let has_address = inputs.load_balancer.address.is_some();
-    let poll = poll(plan.step, is_rotating(&survey.observed), has_address, ctx);
+    let rotating = is_rotating(&survey.observed);
+    let poll = poll(&spec, plan.step, rotating, has_address, now, ctx);
     let sooner = adoption.and_then(|adoption| adoption.look_again);
     let next = [poll, sooner, survey.unsettled].into_iter().flatten().min();
     Ok(next.map_or_else(Action::await_change, Action::requeue))
@@ -184,13 +185,22 @@ async fn admitted(
 }
 
 /// When to look again at what tells nobody of its changes.
-fn poll(step: Step, rotating: bool, has_address: bool, ctx: &Context) -> Option<Duration> {
+fn poll(
+    spec: &Validated,
+    step: Step,
+    rotating: bool,
+    has_address: bool,
+    now: Timestamp,
+    ctx: &Context,
+) -> Option<Duration> {
     let pace = ctx.settings.pace;
     match step {
         // Once more, when a load balancer's controller that does not answer is taken for absent.
         Step::Stopped if !has_address => Some(load_balancer::PATIENCE),
         Step::Stopped => None,
-        Step::Idle | Step::RolledBack if !rotating => Some(pace.poll),
+        Step::Idle | Step::RolledBack if !rotating => {
+            Some(turn::until(&spec.id.uid, pace.poll, now))
+        }
         _ => Some(pace.poll_in_trouble),
     }
 }

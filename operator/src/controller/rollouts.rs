@@ -176,7 +176,9 @@ pub fn accounts(spec: &Validated, ctx: &Context) -> Vec<String> {
 }
 
 fn owned(spec: &Validated, ctx: &Context) -> Vec<Arc<Revision>> {
-    apply::owned(&spec.id, &ctx.children.revisions)
+    ctx.children
+        .revisions
+        .of(&spec.id)
         .iter()
         .filter_map(|object| Revision::parse(&spec.id.name, object))
         .map(Arc::new)
@@ -268,78 +270,80 @@ pub async fn keep(
             number: newest.unwrap_or(0) + 1,
             ..Revision::clone(revision)
         };
-        let object = made(spec, &numbered, ctx).await?;
-        let Some(object) = object else { continue };
+        make(spec, &numbered, ctx).await?;
         let has_secret = inputs.env_secret.is_some() && inputs.env_secret == revision.content.env;
-        let credentials = credentials.filter(|credentials| {
+        let values = credentials.filter(|credentials| {
             credentials.fingerprint == revision.content.fingerprint && !has_secret
         });
-        let secret = credentials.and_then(|values| revision.secret(spec, &object, values));
-        if let Some(secret) = secret {
-            make_secret(spec, &secret, ctx).await?;
+        if let (Some(values), Some(secret)) = (values, &revision.content.env) {
+            make_secret(spec, revision, secret, values, ctx).await?;
         }
     }
     Ok(())
 }
 
-async fn made(
-    spec: &Validated,
-    revision: &Revision,
-    ctx: &Context,
-) -> Result<Option<Arc<ControllerRevision>>, Error> {
+async fn make(spec: &Validated, revision: &Revision, ctx: &Context) -> Result<(), Error> {
     let Some(object) = revision.object(spec) else {
-        return Ok(None);
+        return Ok(());
     };
-    let api = Api::namespaced(ctx.client.clone(), &spec.id.namespace);
     let name = object.name_any();
-    let live = apply::live(&spec.id, &name, &ctx.children.revisions, &api).await?;
-    match live {
-        Some(live) => Ok(Some(live)),
-        None => apply::patch(&api, &name, &apply::to_json(&object)?)
-            .await
-            .map(|made| Some(Arc::new(made))),
-    }
-}
-
-async fn make_secret(spec: &Validated, secret: &Secret, ctx: &Context) -> Result<(), Error> {
-    let api = Api::<Secret>::namespaced(ctx.client.clone(), &spec.id.namespace);
-    let name = secret.name_any();
-    match api.create(&PostParams::default(), secret).await {
-        Ok(_) => {
-            tracing::info!(namespace = spec.id.namespace, name, "made for new pods");
-            Ok(())
-        }
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            inherit(&api, &name, secret).await
-        }
-        Err(source) => Err(Error::write::<Secret>(&name, source)),
-    }
-}
-
-/// The Secret is there, from an earlier pass and with the same values: its name is made from their
-/// hash. That it goes with a revision of before, which was removed, is mended.
-async fn inherit(api: &Api<Secret>, name: &str, wanted: &Secret) -> Result<(), Error> {
-    let live = api.get(name).await.map_err(|source| Error::Read {
-        what: "a Secret of the operator's own",
-        source,
-    })?;
-    if live.labels() != wanted.labels() {
-        return Err(Error::ObjectConflict {
-            kind: "Secret".into(),
-            name: name.to_owned(),
-        });
-    }
-    if live.owner_references() == wanted.owner_references() {
+    if apply::exists(&spec.id, &name, &ctx.children.revisions, ctx).await? {
         return Ok(());
     }
-    let owners = json!({"metadata": {
-        "resourceVersion": live.resource_version(),
-        "ownerReferences": wanted.owner_references(),
-    }});
-    api.patch(name, &PatchParams::default(), &Patch::Merge(owners))
+    let api = Api::<ControllerRevision>::namespaced(ctx.client.clone(), &spec.id.namespace);
+    apply::patch(&api, &name, &apply::to_json(&object)?)
         .await
         .map(drop)
-        .map_err(|source| Error::write::<Secret>(name, source))
+}
+
+/// Makes the Secret of a revision, if it is not there. It goes with the revision's object. One that
+/// is there has the same values: its name is made from their hash. That it goes with an object of
+/// before, which was removed, is mended.
+async fn make_secret(
+    spec: &Validated,
+    revision: &Revision,
+    name: &str,
+    credentials: &Credentials,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let read = |source| Error::Read {
+        what: "a Secret of the operator's own",
+        source,
+    };
+    let namespace = &spec.id.namespace;
+    let secrets = Api::<Secret>::namespaced(ctx.client.clone(), namespace);
+    let live = secrets.get_metadata_opt(name).await.map_err(read)?;
+    let revisions = Api::<ControllerRevision>::namespaced(ctx.client.clone(), namespace);
+    let keeper = revision::name(&spec.id.name, &revision.id);
+    let keeper = revisions.get_metadata(&keeper).await.map_err(read)?;
+    let secret = revision::secret(spec, name, &keeper.metadata, credentials);
+    let write = |source| Error::write::<Secret>(name, source);
+    match live {
+        None => {
+            secrets
+                .create(&PostParams::default(), &secret)
+                .await
+                .map_err(write)?;
+            tracing::info!(namespace, name, "made for new pods");
+            Ok(())
+        }
+        Some(live) if live.labels() != secret.labels() => Err(Error::ObjectConflict {
+            kind: "Secret".into(),
+            name: name.to_owned(),
+        }),
+        Some(live) if live.owner_references() == secret.owner_references() => Ok(()),
+        Some(live) => {
+            let owners = json!({"metadata": {
+                "resourceVersion": live.resource_version(),
+                "ownerReferences": secret.owner_references(),
+            }});
+            secrets
+                .patch(name, &PatchParams::default(), &Patch::Merge(owners))
+                .await
+                .map(drop)
+                .map_err(write)
+        }
+    }
 }
 
 /// Removes revisions that nobody needs any more; their Secrets go with them.
@@ -352,7 +356,7 @@ pub async fn prune(spec: &Validated, memory: &Memory, ctx: &Context) -> Result<(
     if needed.is_empty() {
         return Ok(());
     }
-    let mut others = apply::owned(&spec.id, &ctx.children.revisions);
+    let mut others = ctx.children.revisions.of(&spec.id);
     others.retain(|other| !needed.contains(&other.name_any()));
     let api = Api::namespaced(ctx.client.clone(), &spec.id.namespace);
     apply::remove(&spec.id, &api, others).await

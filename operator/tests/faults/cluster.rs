@@ -158,7 +158,10 @@ impl Cluster {
     }
 
     fn note(&self, kind: &str, object: &DynamicObject) {
-        let value = serde_json::to_value(object).unwrap();
+        let mut value = serde_json::to_value(object).unwrap();
+        // The items of a list do not say what they are, those of a watch do.
+        value.as_object_mut().unwrap().remove("kind");
+        value.as_object_mut().unwrap().remove("apiVersion");
         let key = (kind.to_owned(), object.name_any());
         {
             let mut namespaces = self.lock();

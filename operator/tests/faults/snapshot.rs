@@ -22,6 +22,8 @@ const ACCIDENTAL: &[&str] = &[
     // Hashes of generated passwords, and accounts named by the namespace.
     "platform.hhottdogg.shop/secrets-fingerprint",
     "platform.hhottdogg.shop/database-account",
+    "account",
+    "fingerprint",
     "credentialRevision",
     "user",
     POKE,
