@@ -262,9 +262,10 @@ fn image(pass: &Pass<'_>) -> Option<Finding> {
 
 fn image_reason(error: &RegistryError) -> &'static str {
     match error {
-        RegistryError::TagNotFound { .. } | RegistryError::RepositoryNotFound { .. } => {
-            "TagNotFound"
-        }
+        RegistryError::TagNotFound { .. }
+        | RegistryError::Archived { .. }
+        | RegistryError::RepositoryNotFound { .. } => "TagNotFound",
+        RegistryError::NoMatchingTag { .. } => "NoMatchingTag",
         RegistryError::AccessDenied { .. } => "AccessDenied",
         RegistryError::Unavailable { .. } | RegistryError::Unsupported { .. } => {
             "RegistryUnavailable"

@@ -9,6 +9,7 @@ mod exposure;
 mod fetch;
 mod findings;
 mod foreign;
+mod images;
 mod load_balancer;
 mod observe;
 mod observer;
@@ -40,11 +41,10 @@ use crate::api::v1alpha1::PostService;
 use crate::build::Settings;
 use crate::database::{Permit, Revoked};
 use crate::lease::Fence;
-use crate::registry::{Registry, RegistryError, RegistryImage};
+use crate::registry::Registry;
 use children::{Changes, Children};
 use databases::Databases;
-use observe::ImageQuestion;
-use observer::Observer;
+use images::Images;
 use publish::Publisher;
 use settling::Settling;
 use standby::Gate;
@@ -81,12 +81,11 @@ impl Scope {
 /// What every pass uses.
 pub struct Context {
     client: Client,
-    registry: Arc<dyn Registry>,
     settings: Settings,
     fence: Fence,
     children: Children,
     publisher: Publisher,
-    images: Arc<Observer<ImageQuestion, Result<RegistryImage, RegistryError>>>,
+    images: Images,
     databases: Databases,
     settling: Settling,
     warnings: ServiceWarnings,
@@ -118,12 +117,11 @@ pub async fn run_as(
     let (children, changes) = Children::watch(&client, &scope);
     let discoveries = children.discoveries();
     let context = Arc::new(Context {
-        registry,
         settings,
         fence: role.fence,
         children,
         publisher: Publisher::new(client.clone()),
-        images: Observer::new(wake.clone()),
+        images: Images::new(registry, wake.clone()),
         warnings: ServiceWarnings::new(client.clone(), wake.clone()),
         databases: Databases::new(client.clone(), wake, permit),
         settling: Settling::default(),

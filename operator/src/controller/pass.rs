@@ -8,7 +8,7 @@ use kube_runtime::controller::Action;
 use super::publish::Subject;
 use super::secrets::Credentials;
 use super::stored::Undecodable;
-use super::validate::{self, Selector, Validated};
+use super::validate::{self, Validated};
 use super::{Context, Error, adopt, apply, fetch, load_balancer, observe, report, secret_key};
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
 use crate::build;
@@ -183,7 +183,7 @@ fn is_known(status: &PostServiceStatus) -> bool {
 
 /// Whether a pass would have to guess.
 fn lacks_answers(spec: &Validated, observed: &Observed) -> bool {
-    let asks_registry = matches!(spec.selector, Selector::Tag(_)) && !spec.spec.stopped;
+    let asks_registry = spec.selector.asks_registry() && !spec.spec.stopped;
     asks_registry && observed.image.is_none()
         || observed.secrets_ready && observed.database.is_none()
 }

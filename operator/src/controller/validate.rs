@@ -10,10 +10,11 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::exposure;
 use super::secrets::AuthKeys;
-use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, rules};
+use crate::api::v1alpha1::{self, Adopt, PostService, PostServiceSpec, Scheme, rules};
 use crate::api::{RETRY_ANNOTATION, ROTATE_ANNOTATION};
 use crate::build::{self, environment};
-use crate::registry::Digest;
+use crate::registry::policy::{Pattern, Policy, Range};
+use crate::registry::{Address, Digest};
 
 /// Time after SIGTERM within which a pod has ended, beyond the drain delay.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
@@ -51,12 +52,30 @@ pub struct Identity {
 }
 
 /// How the image is found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// By tag, resolved by the registry.
     Tag(String),
     /// As it is.
     Digest(Digest),
+    /// By a rule, from all that the registry has.
+    Policy(Policy),
+}
+
+impl Selector {
+    /// Whether the registry's answer is needed.
+    pub fn asks_registry(&self) -> bool {
+        !matches!(self, Self::Digest(_))
+    }
+
+    /// Whether an image that was found by this tag is one that is asked for.
+    pub fn admits(&self, tag: &str) -> bool {
+        match self {
+            Self::Tag(wanted) => wanted == tag,
+            Self::Digest(_) => false,
+            Self::Policy(policy) => policy.admits(tag),
+        }
+    }
 }
 
 /// A spec that builders and planner can rely on.
@@ -151,16 +170,31 @@ fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
         (None, Some(digest), None) => Digest::parse(digest)
             .map(Selector::Digest)
             .ok_or_else(|| invalid("image.digest", rules::DIGEST_FORM)),
-        (None, None, Some(_)) => Err(not_yet("image.policy", "give image.tag or image.digest")),
+        (None, None, Some(_)) if Address::parse(&raw.image.repository).is_none() => {
+            Err(invalid("image.policy", rules::POLICY_ELSEWHERE))
+        }
+        (None, None, Some(raw)) => policy(raw).map(Selector::Policy),
         _ => Err(invalid("image", rules::ONE_IMAGE)),
     }
 }
 
-fn not_yet(field: &'static str, mend: &str) -> Invalid {
-    Invalid {
-        field,
-        fault: format!("not supported by this version of the operator: {mend}"),
-    }
+fn policy(raw: &v1alpha1::Policy) -> Result<Policy, Invalid> {
+    let (field, parsed) = match (&raw.newest_pushed, &raw.semver) {
+        (Some(rule), None) => (
+            "image.policy.newestPushed.pattern",
+            Pattern::parse(&rule.pattern)
+                .map(Policy::NewestPushed)
+                .map_err(|error| format!("is not a regular expression: {error}")),
+        ),
+        (None, Some(rule)) => (
+            "image.policy.semver.range",
+            Range::parse(&rule.range)
+                .map(Policy::Semver)
+                .ok_or_else(|| rules::RANGE_FORM.to_owned()),
+        ),
+        _ => ("image.policy", Err(rules::ONE_POLICY.to_owned())),
+    };
+    parsed.map_err(|fault| Invalid { field, fault })
 }
 
 fn check_adoption(adopt: &Adopt) -> Result<(), Invalid> {
@@ -417,6 +451,23 @@ mod tests {
         let cases = [
             (json!({"image": {"tag": "latest"}}), "image.tag"),
             (json!({"image": {"digest": "sha256:00"}}), "image"),
+            (
+                json!({"image": {"tag": null, "policy": {}}}),
+                "image.policy",
+            ),
+            (
+                json!({"image": {"repository": "docker.io/p", "tag": null,
+                    "policy": {"newestPushed": {"pattern": "^latest$"}}}}),
+                "image.policy",
+            ),
+            (
+                json!({"image": {"tag": null, "policy": {"newestPushed": {"pattern": "a)(b"}}}}),
+                "image.policy.newestPushed.pattern",
+            ),
+            (
+                json!({"image": {"tag": null, "policy": {"semver": {"range": "newest"}}}}),
+                "image.policy.semver.range",
+            ),
             (
                 json!({"autoscaling": {"minReplicas": 4}}),
                 "autoscaling.minReplicas",

@@ -179,21 +179,24 @@ pub fn wanted(
                 ..ImageRef::default()
             },
         }),
-        (Selector::Tag(tag), Some(Ok(image))) => Some(Image {
+        (_, Some(Ok(image))) => Some(Image {
             digest: image.digest.clone(),
             reference: ImageRef {
                 repository,
-                tag: Some(tag.clone()),
+                tag: image.tag.clone(),
                 digest: image.digest.to_string(),
                 pushed_at: image.pushed_at.map(Time),
             },
         }),
-        (Selector::Tag(tag), None | Some(Err(RegistryError::Unavailable { .. }))) => {
+        (selector, None | Some(Err(RegistryError::Unavailable { .. }))) => {
             let known = status.image.desired.as_ref();
-            let known = known.filter(|known| known.tag.as_ref() == Some(tag));
+            let known = known.filter(|known| {
+                let tag = known.tag.as_deref();
+                tag.is_some_and(|tag| selector.admits(tag))
+            });
             known.and_then(|known| from_status(spec, known))
         }
-        (Selector::Tag(_), Some(Err(_))) => None,
+        (_, Some(Err(_))) => None,
     }
 }
 

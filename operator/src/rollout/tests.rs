@@ -26,6 +26,7 @@ fn observed() -> Observed {
     Observed {
         image: Some(Ok(RegistryImage {
             digest: digest('b'),
+            tag: Some("2".into()),
             pushed_at: None,
         })),
         secrets_ready: true,
