@@ -36,6 +36,9 @@ pub(super) struct Run {
     /// Environment variable of every post-service pod, such as COGNITO_JWKS_URL; may be repeated.
     #[arg(long = "service-env", value_name = "NAME=VALUE", value_parser = parse_pair)]
     service_env: Vec<(String, String)>,
+    /// Queue in Amazon SQS with the events of ECR repositories: a push is known at once.
+    #[arg(long, env = "EVENTS_QUEUE_URL")]
+    events_queue_url: Option<String>,
     #[command(flatten)]
     election: Election,
 }
@@ -72,7 +75,8 @@ pub(super) async fn run(arguments: Run) -> anyhow::Result<()> {
         .with_layer(&role.fence)
         .with_layer(&MeasuredRequests)
         .build();
-    let registry = Arc::new(Ecr::new(ecr::config().await));
+    let registry = Ecr::new(ecr::config().await).with_events(arguments.events_queue_url);
+    let registry = Arc::new(registry);
     let shutdown = shutdown()?;
     let controller = controller::run_as(
         role,

@@ -4,6 +4,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use super::load_balancer;
 use super::report::Pass;
+use super::retention;
 use super::secrets::{Credentials, SecretFault};
 use crate::adoption;
 use crate::api::RETRY_ANNOTATION;
@@ -33,6 +34,10 @@ pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     }
     findings.push(secrets(pass.credentials));
     findings.extend(image(pass));
+    findings.extend(retention::finding(
+        &pass.retention,
+        &pass.previous.conditions,
+    ));
     findings.extend(database_finding(pass));
     findings.extend(migrations(pass));
     findings.extend(pass.adoption.map(|plan| adoption(pass, plan)));

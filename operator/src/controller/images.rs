@@ -6,11 +6,14 @@ use std::time::Duration;
 use kube_runtime::reflector::ObjectRef;
 
 use super::observer::{Observer, Wake};
+use super::retention::{self, Needed};
 use super::validate::{Selector, Validated};
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
 use crate::build::Pace;
+use crate::registry::lifecycle::{Keeping, Outlook};
 use crate::registry::policy::{Memory, Policy};
-use crate::registry::{Listing, Registry, RegistryError, RegistryImage};
+use crate::registry::{Address, Digest, Listing, Registry, RegistryError, RegistryImage};
+use crate::rollout::Running;
 
 type Answer<T> = Result<T, RegistryError>;
 
@@ -20,6 +23,7 @@ pub struct Images {
     registry: Arc<dyn Registry>,
     tags: Arc<Observer<TagQuestion, Answer<RegistryImage>>>,
     listings: Arc<Observer<String, Answer<Arc<Listing>>>>,
+    keepings: Arc<Observer<KeepingQuestion, Answer<Keeping>>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -30,13 +34,31 @@ struct TagQuestion {
     retry: Option<String>,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct KeepingQuestion {
+    repository: String,
+    digest: Digest,
+    /// Where that changes, it is asked anew.
+    listed: Listed,
+}
+
+/// An image in the latest listing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Listed {
+    NoListing,
+    Absent,
+    Archived,
+    Present,
+}
+
 impl Images {
     /// Asks `registry`, and calls passes by `wake`.
     pub fn new(registry: Arc<dyn Registry>, wake: Wake) -> Self {
         Self {
             registry,
             tags: Observer::new(wake.clone()),
-            listings: Observer::new(wake),
+            listings: Observer::new(wake.clone()),
+            keepings: Observer::new(wake),
         }
     }
 
@@ -56,6 +78,61 @@ impl Images {
                 Some(listing.and_then(|listing| select(spec, policy, &listing, status)))
             }
         }
+    }
+
+    /// What becomes of the images that the service needs.
+    pub fn retention(
+        &self,
+        spec: &Validated,
+        running: Option<&Running>,
+        status: &PostServiceStatus,
+        pace: Pace,
+    ) -> Vec<(Needed, retention::Answer)> {
+        if spec.spec.stopped {
+            return Vec::new();
+        }
+        let who = ObjectRef::new(&spec.id.name).within(&spec.id.namespace);
+        let running = running.and_then(|running| running.digest.as_ref());
+        let needed = retention::needed(&spec.spec.image.repository, running, &status.image);
+        let max_age = |answer: &Answer<Keeping>| match answer {
+            Ok(Keeping::Kept(Outlook::Safe)) => pace.retention,
+            // Somebody may be mending it.
+            _ => pace.retention / 36,
+        };
+        let ask = |image: Needed| {
+            let question = KeepingQuestion {
+                repository: image.repository.clone(),
+                digest: image.digest.clone(),
+                listed: self.listed(&image),
+            };
+            let answer = self.keepings.ask(&question, &who, max_age, || {
+                self.registry
+                    .clone()
+                    .keeping(question.repository.clone(), question.digest.clone())
+            });
+            (image, answer)
+        };
+        needed.into_iter().map(ask).collect()
+    }
+
+    fn listed(&self, image: &Needed) -> Listed {
+        match self.listings.latest(&image.repository) {
+            None | Some(Err(_)) => Listed::NoListing,
+            Some(Ok(listing)) => match listing.find(image.digest.as_str()) {
+                None => Listed::Absent,
+                Some(found) if found.archived => Listed::Archived,
+                Some(_) => Listed::Present,
+            },
+        }
+    }
+
+    /// Something happened in the repository: whatever is known of it is asked again at once.
+    pub fn outdate(&self, repository: &Address) {
+        let is_it = |other: &str| Address::parse(other).as_ref() == Some(repository);
+        self.tags.outdate(|question| is_it(&question.repository));
+        self.listings.outdate(|listed| is_it(listed));
+        self.keepings
+            .outdate(|question| is_it(&question.repository));
     }
 
     fn resolve(

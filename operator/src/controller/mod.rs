@@ -18,6 +18,7 @@ mod pass;
 mod publish;
 mod replicas;
 mod report;
+mod retention;
 mod secret_key;
 pub mod secrets;
 mod settling;
@@ -29,7 +30,7 @@ mod warnings;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::api::Api;
 use kube::{Client, Resource, ResourceExt as _};
 use kube_runtime::controller::Action;
@@ -41,7 +42,7 @@ use crate::api::v1alpha1::PostService;
 use crate::build::Settings;
 use crate::database::{Permit, Revoked};
 use crate::lease::Fence;
-use crate::registry::Registry;
+use crate::registry::{Address, Registry};
 use children::{Changes, Children};
 use databases::Databases;
 use images::Images;
@@ -111,11 +112,13 @@ pub async fn run_as(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
+    let leading = role.leading.shared();
     let fence = role.fence.clone();
     let permit = Permit::new(move || fence.check().map_err(|_| Revoked));
     let (wake, woken) = mpsc::unbounded_channel();
     let (children, changes) = Children::watch(&client, &scope);
     let discoveries = children.discoveries();
+    let follow = registry.clone();
     let context = Arc::new(Context {
         settings,
         fence: role.fence,
@@ -141,7 +144,7 @@ pub async fn run_as(
         .reflect(writer)
         .applied_objects();
     standby::show_conditions(&role.health, reader.clone());
-    let gate = Gate::new(role.leading, is_filled.clone());
+    let gate = Gate::new(leading.clone().boxed(), is_filled.clone());
     let changes = gate.hold_references(changes.map(stored).boxed());
     let discoveries = gate.hold_references(discoveries.boxed());
     let objects = gate.hold_objects(objects.boxed(), reader.clone());
@@ -167,9 +170,17 @@ pub async fn run_as(
         }
         std::future::pending::<()>().await;
     };
+    let images = context.clone();
+    let follow_changes = async {
+        // Only who leads takes messages from a queue: a standby would keep them from it.
+        leading.await;
+        let ask_again = move |repository: &Address| images.images.outdate(repository);
+        follow.follow(Box::new(ask_again)).await;
+    };
     tokio::select! {
         () = controller => {}
         () = say_ready => {}
+        () = follow_changes => {}
     }
 }
 

@@ -128,7 +128,9 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     if applied.deployment && plan.step == Step::Idle {
         plan.step = Step::RollingOut;
     }
+    let running = observed.running.as_ref();
     let pass = report::Pass {
+        retention: ctx.images.retention(&spec, running, &status, pace),
         spec: &spec,
         inputs: &inputs,
         credentials: &credentials,

@@ -1,5 +1,7 @@
 //! Amazon ECR.
 
+mod retention;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,8 +18,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 
+use super::events::Queue;
+use super::lifecycle::Keeping;
 use super::{
-    Address, Digest, ListedImage, Listing, Registry, RegistryError, RegistryImage, to_the_second,
+    Address, Digest, ListedImage, Listing, OnChange, Registry, RegistryError, RegistryImage,
+    to_the_second,
 };
 
 /// The only action that images are found by.
@@ -44,6 +49,7 @@ pub async fn config() -> SdkConfig {
 /// ECR registries of every account and region.
 pub struct Ecr {
     config: SdkConfig,
+    events_queue: Option<String>,
     clients: Mutex<HashMap<String, Client>>,
 }
 
@@ -52,7 +58,17 @@ impl Ecr {
     pub fn new(config: SdkConfig) -> Self {
         Self {
             config,
+            events_queue: None,
             clients: Mutex::default(),
+        }
+    }
+
+    /// The same, with a queue in SQS that tells what changes.
+    #[must_use]
+    pub fn with_events(self, queue_url: Option<String>) -> Self {
+        Self {
+            events_queue: queue_url,
+            ..self
         }
     }
 
@@ -150,6 +166,21 @@ impl Registry for Ecr {
         repository: String,
     ) -> BoxFuture<'static, Result<Listing, RegistryError>> {
         async move { self.describe_all(&repository).await }.boxed()
+    }
+
+    fn keeping(
+        self: Arc<Self>,
+        repository: String,
+        digest: Digest,
+    ) -> BoxFuture<'static, Result<Keeping, RegistryError>> {
+        async move { retention::keeping(&self, &repository, &digest).await }.boxed()
+    }
+
+    fn follow(self: Arc<Self>, changed: OnChange) -> BoxFuture<'static, ()> {
+        let Some(url) = self.events_queue.clone() else {
+            return futures::future::pending().boxed();
+        };
+        async move { Queue::new(&self.config, url).follow(changed).await }.boxed()
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod address;
 pub mod ecr;
+mod events;
+pub mod lifecycle;
 pub mod policy;
 
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 
 pub use address::Address;
+use lifecycle::Keeping;
 
 /// An image as a registry knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,4 +178,18 @@ pub trait Registry: Send + Sync + 'static {
         self: Arc<Self>,
         repository: String,
     ) -> BoxFuture<'static, Result<Listing, RegistryError>>;
+
+    /// What becomes of the image of that digest in `repository` (with registry host).
+    fn keeping(
+        self: Arc<Self>,
+        repository: String,
+        digest: Digest,
+    ) -> BoxFuture<'static, Result<Keeping, RegistryError>>;
+
+    /// Calls `changed` with each repository in which something happened, as far as the registry
+    /// tells; never ends.
+    fn follow(self: Arc<Self>, changed: OnChange) -> BoxFuture<'static, ()>;
 }
+
+/// What is done when something happened in a repository.
+pub type OnChange = Box<dyn Fn(&Address) + Send + Sync>;

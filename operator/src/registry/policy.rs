@@ -181,14 +181,15 @@ impl Policy {
     fn is_behind(&self, candidate: Candidate<'_>, known: &ImageRef, listing: &Listing) -> bool {
         match self {
             Self::Semver(_) => version(candidate.tag) < known.tag.as_deref().and_then(version),
-            Self::NewestPushed(_) => match listing.find(&known.digest) {
-                Some(listed) => candidate.image.pushed_at < listed.pushed_at,
-                // The status tells seconds: of those pushed in the same one nothing is known.
-                None => {
-                    let known = known.pushed_at.as_ref().map(|time| to_the_second(time.0));
-                    candidate.image.pushed_at.map(to_the_second) <= known
+            Self::NewestPushed(_) => {
+                let candidate = candidate.image.pushed_at;
+                if let Some(listed) = listing.find(&known.digest) {
+                    return candidate < listed.pushed_at;
                 }
-            },
+                // The status tells seconds: of those pushed in the same one nothing is known.
+                let known = known.pushed_at.as_ref().map(|time| to_the_second(time.0));
+                candidate.map(to_the_second) <= known
+            }
         }
     }
 }
