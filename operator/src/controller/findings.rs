@@ -271,7 +271,7 @@ fn image_reason(error: &RegistryError) -> &'static str {
         | RegistryError::Archived { .. }
         | RegistryError::RepositoryNotFound { .. } => "TagNotFound",
         RegistryError::NoMatchingTag { .. } => "NoMatchingTag",
-        RegistryError::AccessDenied { .. } => "AccessDenied",
+        RegistryError::AccessDenied { .. } | RegistryError::NotPublic { .. } => "AccessDenied",
         RegistryError::Unavailable { .. } | RegistryError::Unsupported { .. } => {
             "RegistryUnavailable"
         }

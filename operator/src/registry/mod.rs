@@ -4,7 +4,9 @@ mod address;
 pub mod ecr;
 mod events;
 pub mod lifecycle;
+pub mod oci;
 pub mod policy;
+mod registries;
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use address::Address;
 use lifecycle::Keeping;
+pub use registries::Registries;
 
 /// An image as a registry knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,8 +159,16 @@ pub enum RegistryError {
         /// What happened.
         detail: String,
     },
-    /// The host is no ECR registry, which alone resolves tags.
-    #[error("{repository} is not in Amazon ECR: give spec.image.digest instead of a tag")]
+    /// The registry, which is not Amazon ECR, gives the image to nobody without credentials.
+    #[error(
+        "{repository} is not public or does not exist: outside of Amazon ECR a tag is looked for without credentials. Correct spec.image.repository, or give spec.image.digest, which nobody looks for"
+    )]
+    NotPublic {
+        /// Repository with its host.
+        repository: String,
+    },
+    /// The host is no ECR registry, which alone can do what was asked for.
+    #[error("{repository} is not in Amazon ECR: give spec.image.tag or digest instead of a policy")]
     Unsupported {
         /// Repository with its host.
         repository: String,

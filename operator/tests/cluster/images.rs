@@ -157,3 +157,26 @@ async fn an_image_that_a_lifecycle_rule_takes_next_is_told_and_does_not_hinder()
     world.deployment_running(&digest).await;
     world.close().await;
 }
+
+#[tokio::test]
+async fn a_tag_of_another_registry_is_resolved_without_credentials() {
+    let world = running!("oci");
+    world.create_secrets().await;
+    let digest = world.push_image("1.4.2").await;
+    let endpoint = std::env::var("TEST_ECR_ENDPOINT").unwrap();
+    let host = endpoint.trim_start_matches("http://");
+    let repository = format!("{host}/{}", world.repository_name());
+    let elsewhere = json!({"image": {"repository": repository}});
+    world.create_service("1.4.2", elsewhere.clone()).await;
+    desired(&world, &digest).await;
+    world.create_service("9.9.9", elsewhere).await;
+    world
+        .condition("ImageResolved", "False", "TagNotFound")
+        .await;
+    let retained = |service: PostService| {
+        let conditions = service.status.unwrap().conditions;
+        conditions.into_iter().find(|c| c.type_ == "ImageRetained")
+    };
+    assert_eq!(retained(world.service().await), None);
+    world.close().await;
+}

@@ -21,7 +21,9 @@ use post_operator::api::v1alpha1::PostService;
 use post_operator::build::{Pace, Settings};
 use post_operator::controller::{self, Scope};
 use post_operator::database::accounts::{Accounts, Role, Slot};
+use post_operator::registry::Registries;
 use post_operator::registry::ecr::Ecr;
+use post_operator::registry::oci::Oci;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection};
@@ -95,8 +97,15 @@ pub struct World {
     pub admin_url: String,
     ecr: aws_sdk_ecr::Client,
     aws: SdkConfig,
-    registry: Arc<Ecr>,
+    registry: Arc<Registries>,
     operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// ECR's API, and its registry's own for those who name it by address.
+fn registries(ecr: Ecr) -> Arc<Registries> {
+    let endpoint = std::env::var("TEST_ECR_ENDPOINT").unwrap();
+    let host = endpoint.strip_prefix("http://").map(str::to_owned);
+    Arc::new(Registries::new(ecr, Oci::with_plain_http(host)))
 }
 
 /// Creates a namespace.
@@ -147,7 +156,7 @@ impl World {
             kubeconfig: environment.kubeconfig,
             admin_url: environment.mysql,
             ecr,
-            registry: Arc::new(Ecr::new(sdk.clone())),
+            registry: registries(Ecr::new(sdk.clone())),
             aws: sdk,
             operator: None,
         }
@@ -260,7 +269,7 @@ impl World {
         let queue = sqs.create_queue().queue_name(&self.namespace).send().await;
         let url = queue.unwrap().queue_url().unwrap().to_owned();
         let ecr = Ecr::new(self.aws.clone()).with_events(Some(url.clone()));
-        self.registry = Arc::new(ecr);
+        self.registry = registries(ecr);
         (sqs, url)
     }
 
