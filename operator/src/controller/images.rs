@@ -168,6 +168,13 @@ impl Images {
     }
 }
 
+/// When a pass finds that the registry must be asked again, if it is called only for that.
+pub fn look_again(spec: &Validated) -> Option<Duration> {
+    let asks = spec.selector.asks_registry() && !spec.spec.stopped;
+    // The answer is a little younger than the pass that asked for it.
+    asks.then_some(spec.scan_interval + Duration::from_secs(1))
+}
+
 /// No failure is kept for longer than it takes to try again.
 fn max_age<T>(spec: &Validated, pace: Pace) -> impl Fn(&Answer<T>) -> Duration {
     move |answer| match answer {

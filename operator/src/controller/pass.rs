@@ -9,7 +9,9 @@ use super::publish::Subject;
 use super::secrets::Credentials;
 use super::stored::Undecodable;
 use super::validate::{self, Validated};
-use super::{Context, Error, adopt, apply, fetch, load_balancer, observe, report, secret_key};
+use super::{
+    Context, Error, adopt, apply, fetch, images, load_balancer, observe, report, secret_key,
+};
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
 use crate::build;
 use crate::rollout::replicas::Authority;
@@ -153,7 +155,8 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         _ => Some(pace.poll_in_trouble),
     };
     let sooner = adoption.and_then(|adoption| adoption.look_again);
-    let next = [poll, sooner, unsettled].into_iter().flatten().min();
+    let scan = images::look_again(&spec);
+    let next = [poll, sooner, unsettled, scan].into_iter().flatten().min();
     Ok(next.map_or_else(Action::await_change, Action::requeue))
 }
 

@@ -138,6 +138,7 @@ async fn is_empty(sqs: &aws_sdk_sqs::Client, url: &str) {
 async fn an_image_that_a_lifecycle_rule_takes_next_is_told_and_does_not_hinder() {
     let mut world = idle!("lifecycle");
     world.pace.retention = Duration::from_secs(1);
+    world.pace.poll = Duration::from_secs(1);
     world.start_operator();
     let digest = world.make_ready("1.4.2").await;
     world.condition("ImageRetained", "True", "Retained").await;
