@@ -21,6 +21,7 @@ mod report;
 mod retention;
 mod secret_key;
 pub mod secrets;
+mod selector;
 mod settling;
 mod standby;
 mod stored;

@@ -8,13 +8,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
-use super::exposure;
 use super::secrets::AuthKeys;
-use crate::api::v1alpha1::{self, Adopt, PostService, PostServiceSpec, Scheme, rules};
+use super::{exposure, selector};
+use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, rules};
 use crate::api::{RETRY_ANNOTATION, ROTATE_ANNOTATION};
 use crate::build::{self, environment};
-use crate::registry::policy::{Pattern, Policy, Range};
-use crate::registry::{Address, Digest};
+
+pub use super::selector::Selector;
 
 /// Time after SIGTERM within which a pod has ended, beyond the drain delay.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
@@ -49,33 +49,6 @@ pub struct Identity {
     pub generation: Option<i64>,
     /// Makes a child belong to it.
     pub owner: OwnerReference,
-}
-
-/// How the image is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
-    /// By tag, resolved by the registry.
-    Tag(String),
-    /// As it is.
-    Digest(Digest),
-    /// By a rule, from all that the registry has.
-    Policy(Policy),
-}
-
-impl Selector {
-    /// Whether the registry's answer is needed.
-    pub fn asks_registry(&self) -> bool {
-        !matches!(self, Self::Digest(_))
-    }
-
-    /// Whether an image that was found by this tag is one that is asked for.
-    pub fn admits(&self, tag: &str) -> bool {
-        match self {
-            Self::Tag(wanted) => wanted == tag,
-            Self::Digest(_) => false,
-            Self::Policy(policy) => policy.admits(tag),
-        }
-    }
 }
 
 /// A spec that builders and planner can rely on.
@@ -124,7 +97,7 @@ pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
     let drain_delay = drain_delay(raw, deregistration)?;
     Ok(Validated {
         id: identity(service)?,
-        selector: selector(raw)?,
+        selector: selector::parse(&raw.image)?,
         retry: service.annotations().get(RETRY_ANNOTATION).cloned(),
         rotate: service.annotations().get(ROTATE_ANNOTATION).cloned(),
         rotation_interval: rotation_interval(raw)?,
@@ -157,44 +130,6 @@ fn identity(service: &PostService) -> Result<Identity, Invalid> {
         generation: service.metadata.generation,
         owner: service.controller_owner_ref(&()).ok_or_else(missing)?,
     })
-}
-
-fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
-    let invalid = |field, fault: &str| Invalid {
-        field,
-        fault: fault.into(),
-    };
-    match (&raw.image.tag, &raw.image.digest, &raw.image.policy) {
-        (Some(tag), None, None) if tag == "latest" => Err(invalid("image.tag", rules::TAG_LATEST)),
-        (Some(tag), None, None) => Ok(Selector::Tag(tag.clone())),
-        (None, Some(digest), None) => Digest::parse(digest)
-            .map(Selector::Digest)
-            .ok_or_else(|| invalid("image.digest", rules::DIGEST_FORM)),
-        (None, None, Some(_)) if Address::parse(&raw.image.repository).is_none() => {
-            Err(invalid("image.policy", rules::POLICY_ELSEWHERE))
-        }
-        (None, None, Some(raw)) => policy(raw).map(Selector::Policy),
-        _ => Err(invalid("image", rules::ONE_IMAGE)),
-    }
-}
-
-fn policy(raw: &v1alpha1::Policy) -> Result<Policy, Invalid> {
-    let (field, parsed) = match (&raw.newest_pushed, &raw.semver) {
-        (Some(rule), None) => (
-            "image.policy.newestPushed.pattern",
-            Pattern::parse(&rule.pattern)
-                .map(Policy::NewestPushed)
-                .map_err(|error| format!("is not a regular expression: {error}")),
-        ),
-        (None, Some(rule)) => (
-            "image.policy.semver.range",
-            Range::parse(&rule.range)
-                .map(Policy::Semver)
-                .ok_or_else(|| rules::RANGE_FORM.to_owned()),
-        ),
-        _ => ("image.policy", Err(rules::ONE_POLICY.to_owned())),
-    };
-    parsed.map_err(|fault| Invalid { field, fault })
 }
 
 fn check_adoption(adopt: &Adopt) -> Result<(), Invalid> {

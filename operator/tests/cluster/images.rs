@@ -89,7 +89,7 @@ async fn the_highest_version_of_a_range_runs() {
 
 #[tokio::test]
 async fn a_push_event_is_acted_upon_at_once() {
-    let mut world = idle!("events");
+    let mut world = idle!("pushes");
     let (sqs, url) = world.create_events_queue().await;
     world.start_operator();
     world.create_secrets().await;
