@@ -238,6 +238,8 @@ pub struct Pace {
     pub poll: Duration,
     /// The same while something is missing, fails or is on its way.
     pub poll_in_trouble: Duration,
+    /// It is asked this often whether the registry keeps what runs; more often where it does not.
+    pub retention: Duration,
     /// Values of Secrets must have been the same for this long before pods are replaced for them:
     /// several that change together cause one rollout.
     pub settle: Duration,
@@ -248,6 +250,7 @@ impl Default for Pace {
         Self {
             poll: Duration::from_secs(30),
             poll_in_trouble: Duration::from_secs(5),
+            retention: Duration::from_hours(6),
             settle: Duration::from_secs(10),
         }
     }

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use super::load_balancer;
 use super::report::Pass;
+use super::retention;
 use super::secrets::{Credentials, SecretFault};
 use crate::adoption;
 use crate::api::RETRY_ANNOTATION;
@@ -36,6 +37,10 @@ pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     }
     findings.push(secrets(pass.credentials));
     findings.extend(image(pass));
+    findings.extend(retention::finding(
+        &pass.retention,
+        &pass.previous.conditions,
+    ));
     findings.extend(database_finding(pass));
     findings.extend(migrations(pass));
     findings.extend(pass.adoption.map(|plan| adoption(pass, plan)));
@@ -244,10 +249,11 @@ fn image(pass: &Pass<'_>) -> Option<Finding> {
 
 fn image_reason(error: &RegistryError) -> &'static str {
     match error {
-        RegistryError::TagNotFound { .. } | RegistryError::RepositoryNotFound { .. } => {
-            "TagNotFound"
-        }
-        RegistryError::AccessDenied { .. } => "AccessDenied",
+        RegistryError::TagNotFound { .. }
+        | RegistryError::Archived { .. }
+        | RegistryError::RepositoryNotFound { .. } => "TagNotFound",
+        RegistryError::NoMatchingTag { .. } => "NoMatchingTag",
+        RegistryError::AccessDenied { .. } | RegistryError::NotPublic { .. } => "AccessDenied",
         RegistryError::Unavailable { .. } | RegistryError::Unsupported { .. } => {
             "RegistryUnavailable"
         }

@@ -6,25 +6,17 @@ use kube_runtime::reflector::ObjectRef;
 use super::Context;
 use super::fetch;
 use super::secrets::{Credentials, SecretFault};
-use super::validate::{Selector, Validated};
-use crate::api::v1alpha1::{MigrationState, PostService, PostServiceStatus};
+use super::validate::Validated;
+use crate::api::v1alpha1::{MigrationState, PostServiceStatus};
 use crate::build::{self, migration_job};
 use crate::database::{DatabaseError, DatabaseFacts};
-use crate::registry::{RegistryError, RegistryImage};
 use crate::rollout::{JobState, Migration, Observed};
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct ImageQuestion {
-    repository: String,
-    tag: String,
-    /// A new retry token asks for a fresh look.
-    retry: Option<String>,
-}
 
 /// The latest answers of registry and database. Where migration of what shall run stands is not
 /// known yet.
 pub(super) fn observe(
     spec: &Validated,
+    status: &PostServiceStatus,
     inputs: &fetch::Inputs,
     credentials: &Result<Credentials, SecretFault>,
     kept_accounts: Vec<String>,
@@ -32,7 +24,10 @@ pub(super) fn observe(
 ) -> Observed {
     let who = ObjectRef::new(&spec.id.name).within(&spec.id.namespace);
     let image = (!spec.spec.stopped)
-        .then(|| ask_registry(spec, &who, ctx))
+        .then(|| {
+            let pace = ctx.settings.pace;
+            ctx.images.ask(spec, status, &who, pace)
+        })
         .flatten();
     let after = migration_job::last_ended(&inputs.jobs);
     let database = credentials.as_ref().ok().and_then(|found| {
@@ -47,30 +42,6 @@ pub(super) fn observe(
         running: inputs.running.clone(),
         migration: Migration::Pending,
     }
-}
-
-fn ask_registry(
-    spec: &Validated,
-    who: &ObjectRef<PostService>,
-    ctx: &Context,
-) -> Option<Result<RegistryImage, RegistryError>> {
-    let Selector::Tag(tag) = &spec.selector else {
-        return None;
-    };
-    let question = ImageQuestion {
-        repository: spec.spec.image.repository.clone(),
-        tag: tag.clone(),
-        retry: spec.retry.clone(),
-    };
-    let max_age = |answer: &Result<_, _>| match answer {
-        Ok(_) => spec.scan_interval,
-        Err(_) => ctx.settings.pace.poll_in_trouble,
-    };
-    ctx.images.ask(&question, who, max_age, || {
-        ctx.registry
-            .clone()
-            .resolve(question.repository.clone(), question.tag.clone())
-    })
 }
 
 /// Where the migration of an image stands.

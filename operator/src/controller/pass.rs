@@ -9,15 +9,17 @@ use super::mask::Mask;
 use super::publish::Subject;
 use super::secrets::Credentials;
 use super::stored::Undecodable;
+use super::survey::Survey;
 use super::validate::{self, Validated};
 use super::{
-    Context, Error, adopt, apply, fetch, load_balancer, report, rollouts, secret_key, survey, turn,
+    Context, Error, adopt, apply, fetch, images, load_balancer, report, rollouts, secret_key,
+    survey, turn,
 };
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
 use crate::build;
-use crate::rollout::machine::Memory;
+use crate::rollout::machine::{Memory, Seen};
 use crate::rollout::replicas::Authority;
-use crate::rollout::{self, Observed, Step};
+use crate::rollout::{self, Observed, Plan, Step};
 
 /// A pass that takes longer is given up and comes again: no lost answer holds an object for ever.
 pub(super) const PASS_LIMIT: Duration = Duration::from_mins(1);
@@ -88,22 +90,17 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         // The first answers after a start or a change are on their way: they call the next pass.
         return Ok(Action::requeue(ctx.settings.pace.poll_in_trouble));
     };
-    let seen = survey.seen(&spec, &inputs, now);
-    let memory = survey.remembered(&spec, &seen);
-    if !spec.spec.stopped {
-        // Before they are written down: what the memory names is there.
-        rollouts::keep(
-            &spec,
-            &survey.sight,
-            &memory,
-            &inputs,
-            building.as_ref(),
-            ctx,
-        )
-        .await?;
-    }
-    let status = record(&spec, &subject, status, &memory, ctx).await?;
-    let mut plan = survey.plan(&spec, &memory);
+    let decision = decide(
+        &spec,
+        &subject,
+        &status,
+        &mut survey,
+        &inputs,
+        building.as_ref(),
+        now,
+        ctx,
+    );
+    let (seen, memory, mut plan, status) = decision.await?;
     let up_to_date = plan.step == Step::Idle;
     let old = adopt::look(&spec, &inputs, up_to_date, building.as_ref(), ctx).await?;
     let (adoption, front) = adopt::plan(&mut spec, &status, &old, now);
@@ -133,7 +130,12 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     if applied.deployment && plan.step == Step::Idle {
         plan.step = Step::RollingOut;
     }
+    let running = survey.sight.aim.current.as_ref();
+    let running = running.map(|running| &running.digest);
     let pass = report::Pass {
+        retention: ctx
+            .images
+            .retention(&spec, running, &status, ctx.settings.pace),
         spec: &spec,
         inputs: &inputs,
         credentials: &credentials,
@@ -154,8 +156,41 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     let rotating = is_rotating(&survey.observed);
     let poll = poll(&spec, plan.step, rotating, has_address, now, ctx);
     let sooner = adoption.and_then(|adoption| adoption.look_again);
-    let next = [poll, sooner, survey.unsettled].into_iter().flatten().min();
+    let scan = images::look_again(&spec);
+    let next = [poll, sooner, survey.unsettled, scan];
+    let next = next.into_iter().flatten().min();
     Ok(next.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// What is to be done about rollouts: known to the cluster before anything is done about it, so that
+/// whoever comes after a crash does the same.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a part of one pass, which has them all"
+)]
+async fn decide(
+    spec: &Validated,
+    subject: &Subject<'_>,
+    status: &PostServiceStatus,
+    survey: &mut Survey,
+    inputs: &fetch::Inputs,
+    building: Option<&build::Credentials>,
+    now: Timestamp,
+    ctx: &Context,
+) -> Result<(Seen, Memory, Plan, PostServiceStatus), Error> {
+    let seen = survey.seen(spec, inputs, now);
+    let memory = survey.remembered(spec, &seen);
+    if !spec.spec.stopped {
+        // Before they are written down: what the memory names is there.
+        rollouts::keep(spec, &survey.sight, &memory, inputs, building, ctx).await?;
+    }
+    let mut next = status.clone();
+    memory.write(&mut next, rollouts::name(spec));
+    if next != *status {
+        ctx.publisher.write(subject, next.clone()).await?;
+    }
+    let plan = survey.plan(spec, &memory);
+    Ok((seen, memory, plan, next))
 }
 
 /// The spec, if this object is to be reconciled now.
@@ -203,22 +238,6 @@ fn poll(
         }
         _ => Some(pace.poll_in_trouble),
     }
-}
-
-/// Writes down what the state machine remembers, before anything is done about it.
-async fn record(
-    spec: &Validated,
-    subject: &Subject<'_>,
-    status: PostServiceStatus,
-    memory: &Memory,
-    ctx: &Context,
-) -> Result<PostServiceStatus, Error> {
-    let mut next = status.clone();
-    memory.write(&mut next, rollouts::name(spec));
-    if next != status {
-        ctx.publisher.write(subject, next.clone()).await?;
-    }
-    Ok(next)
 }
 
 fn is_rotating(observed: &Observed) -> bool {

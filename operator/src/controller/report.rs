@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Inputs;
 use super::findings;
+use super::retention;
 use super::rollouts::Sight;
 use super::secrets::{Credentials, SecretFault};
 use super::validate::Validated;
@@ -45,6 +46,8 @@ pub struct Pass<'a> {
     pub adoption: Option<&'a adoption::Plan>,
     /// Which Services there are.
     pub front: &'a Front,
+    /// Whether the registry keeps what runs.
+    pub retention: Vec<(retention::Needed, retention::Answer)>,
 }
 
 /// The status after a pass that went through. Pure.

@@ -10,7 +10,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::fetch::Inputs;
-use super::validate::Validated;
+use super::validate::{Selector, Validated};
 use super::{Context, Error, apply};
 use crate::api::v1alpha1::{ImageRef, PostServiceStatus, RolloutStep, TemplateUpdates};
 use crate::build::{self, Credentials, Revision, revision};
@@ -55,7 +55,7 @@ pub fn look(
     let ask = Ask {
         generation: spec.id.generation,
         retry: spec.retry.clone(),
-        by_policy: false,
+        by_policy: matches!(spec.selector, Selector::Policy(_)),
     };
     let candidate = |revision: &Option<Arc<Revision>>| revision.as_deref().map(Revision::candidate);
     let target = machine::target(

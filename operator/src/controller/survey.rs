@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
+use kube_runtime::reflector::ObjectRef;
 
 use super::fetch::Inputs;
 use super::rollouts::{self, Sight};
 use super::secrets::{Credentials, SecretFault};
-use super::validate::{Selector, Validated};
+use super::validate::Validated;
 use super::{Context, observe};
-use crate::api::v1alpha1::PostServiceStatus;
+use crate::api::v1alpha1::{PostServiceStatus, RolloutStep};
 use crate::build;
 use crate::rollout::machine::{self, Memory, Seen};
 use crate::rollout::trial::Traffic;
@@ -25,6 +26,7 @@ pub struct Survey {
     pub job: Option<String>,
     /// How long changed values of Secrets must still stay as they are.
     pub unsettled: Option<Duration>,
+    traffic: Traffic,
 }
 
 /// Looks at everything; `None`: a pass would have to guess.
@@ -37,7 +39,7 @@ pub fn survey(
     ctx: &Context,
 ) -> Option<Survey> {
     let kept = rollouts::accounts(spec, ctx);
-    let mut observed = observe::observe(spec, inputs, credentials, kept, ctx);
+    let mut observed = observe::observe(spec, status, inputs, credentials, kept, ctx);
     if is_known(status) && lacks_answers(spec, &observed) {
         return None;
     }
@@ -52,6 +54,7 @@ pub fn survey(
         observe::migration(spec, status, inputs, job.as_deref(), building, database);
     Some(Survey {
         observed,
+        traffic: traffic(spec, &sight, inputs, ctx),
         sight,
         job,
         unsettled,
@@ -61,16 +64,21 @@ pub fn survey(
 impl Survey {
     /// For the state machine.
     pub fn seen(&self, spec: &Validated, inputs: &Inputs, now: Timestamp) -> Seen {
-        let traffic = Traffic::default();
-        self.sight.seen(spec, inputs, &self.observed, traffic, now)
+        self.sight
+            .seen(spec, inputs, &self.observed, self.traffic, now)
     }
 
-    /// What the state machine remembers of this pass. Of a stopped service nothing is looked at.
+    /// What the state machine remembers of this pass. Of a stopped service nothing is looked at: its
+    /// clocks stand still.
     pub fn remembered(&self, spec: &Validated, seen: &Seen) -> Memory {
-        if spec.spec.stopped {
-            return self.sight.memory.clone();
+        if !spec.spec.stopped {
+            return machine::next(&self.sight.memory, seen);
         }
-        machine::next(&self.sight.memory, seen)
+        let mut memory = self.sight.memory.clone();
+        if !memory.is_proven() {
+            memory.paused_at.get_or_insert(seen.now);
+        }
+        memory
     }
 
     /// What is to be done, now that `memory` is written down.
@@ -79,6 +87,20 @@ impl Survey {
         self.sight.aim.current = current.and_then(|c| self.sight.find(&c.id).cloned());
         rollout::plan(spec, memory, &self.sight.aim, &self.observed)
     }
+}
+
+/// How old and new pods answer while the first new one has its trial.
+fn traffic(spec: &Validated, sight: &Sight, inputs: &Inputs, ctx: &Context) -> Traffic {
+    let id = &spec.id;
+    let baking = sight.memory.step == RolloutStep::Baking;
+    let Some(current) = sight.memory.current.as_ref().filter(|_| baking) else {
+        ctx.pods.forget(&id.uid);
+        return Traffic::default();
+    };
+    let who = ObjectRef::new(&id.name).within(&id.namespace);
+    let every = ctx.settings.pace.poll_in_trouble;
+    ctx.pods
+        .traffic(&id.uid, &current.id, &inputs.pods, &who, every)
 }
 
 fn unsettled(
@@ -106,7 +128,7 @@ fn is_known(status: &PostServiceStatus) -> bool {
 
 /// Whether a pass would have to guess.
 fn lacks_answers(spec: &Validated, observed: &Observed) -> bool {
-    let asks_registry = matches!(spec.selector, Selector::Tag(_)) && !spec.spec.stopped;
+    let asks_registry = spec.selector.asks_registry() && !spec.spec.stopped;
     asks_registry && observed.image.is_none()
         || observed.secrets_ready && observed.database.is_none()
 }

@@ -8,12 +8,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
-use super::exposure;
 use super::secrets::AuthKeys;
+use super::{exposure, selector};
 use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, rules};
 use crate::api::{RETRY_ANNOTATION, ROTATE_ANNOTATION};
 use crate::build::{self, PodInputs, environment};
-use crate::registry::Digest;
+
+pub use super::selector::Selector;
 
 /// Passwords change no more often: a rollout takes minutes.
 const SHORTEST_ROTATION: Duration = Duration::from_hours(1);
@@ -45,15 +46,6 @@ pub struct Identity {
     pub generation: Option<i64>,
     /// Makes a child belong to it.
     pub owner: OwnerReference,
-}
-
-/// How the image is found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Selector {
-    /// By tag, resolved by the registry.
-    Tag(String),
-    /// As it is.
-    Digest(Digest),
 }
 
 /// A spec that builders and planner can rely on.
@@ -102,7 +94,7 @@ pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
     let drain_delay = drain_delay(raw, deregistration)?;
     Ok(Validated {
         id: identity(service)?,
-        selector: selector(raw)?,
+        selector: selector::parse(&raw.image)?,
         retry: service.annotations().get(RETRY_ANNOTATION).cloned(),
         rotate: service.annotations().get(ROTATE_ANNOTATION).cloned(),
         rotation_interval: rotation_interval(raw)?,
@@ -138,29 +130,6 @@ fn identity(service: &PostService) -> Result<Identity, Invalid> {
         generation: service.metadata.generation,
         owner: service.controller_owner_ref(&()).ok_or_else(missing)?,
     })
-}
-
-fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
-    let invalid = |field, fault: &str| Invalid {
-        field,
-        fault: fault.into(),
-    };
-    match (&raw.image.tag, &raw.image.digest, &raw.image.policy) {
-        (Some(tag), None, None) if tag == "latest" => Err(invalid("image.tag", rules::TAG_LATEST)),
-        (Some(tag), None, None) => Ok(Selector::Tag(tag.clone())),
-        (None, Some(digest), None) => Digest::parse(digest)
-            .map(Selector::Digest)
-            .ok_or_else(|| invalid("image.digest", rules::DIGEST_FORM)),
-        (None, None, Some(_)) => Err(not_yet("image.policy", "give image.tag or image.digest")),
-        _ => Err(invalid("image", rules::ONE_IMAGE)),
-    }
-}
-
-fn not_yet(field: &'static str, mend: &str) -> Invalid {
-    Invalid {
-        field,
-        fault: format!("not supported by this version of the operator: {mend}"),
-    }
 }
 
 fn check_adoption(adopt: &Adopt) -> Result<(), Invalid> {
@@ -429,6 +398,23 @@ mod tests {
         let cases = [
             (json!({"image": {"tag": "latest"}}), "image.tag"),
             (json!({"image": {"digest": "sha256:00"}}), "image"),
+            (
+                json!({"image": {"tag": null, "policy": {}}}),
+                "image.policy",
+            ),
+            (
+                json!({"image": {"repository": "docker.io/p", "tag": null,
+                    "policy": {"newestPushed": {"pattern": "^latest$"}}}}),
+                "image.policy",
+            ),
+            (
+                json!({"image": {"tag": null, "policy": {"newestPushed": {"pattern": "a)(b"}}}}),
+                "image.policy.newestPushed.pattern",
+            ),
+            (
+                json!({"image": {"tag": null, "policy": {"semver": {"range": "newest"}}}}),
+                "image.policy.semver.range",
+            ),
             (
                 json!({"autoscaling": {"minReplicas": 4}}),
                 "autoscaling.minReplicas",

@@ -193,17 +193,20 @@ pub fn wanted_image(
             digest: digest.to_string(),
             ..ImageRef::default()
         }),
-        (Selector::Tag(tag), Some(Ok(image))) => Some(ImageRef {
+        (_, Some(Ok(image))) => Some(ImageRef {
             repository,
-            tag: Some(tag.clone()),
+            tag: image.tag.clone(),
             digest: image.digest.to_string(),
             pushed_at: image.pushed_at.map(Time),
         }),
-        (Selector::Tag(tag), None | Some(Err(RegistryError::Unavailable { .. }))) => {
+        (selector, None | Some(Err(RegistryError::Unavailable { .. }))) => {
             let known = status.image.desired.clone();
-            known.filter(|known| known.tag.as_ref() == Some(tag) && known.repository == repository)
+            known.filter(|known| {
+                let tag = known.tag.as_deref();
+                known.repository == repository && tag.is_some_and(|tag| selector.admits(tag))
+            })
         }
-        (Selector::Tag(_), Some(Err(_))) => None,
+        (_, Some(Err(_))) => None,
     }
 }
 

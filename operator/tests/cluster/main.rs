@@ -16,6 +16,7 @@ mod database;
 mod database_tls;
 mod fields;
 mod foreign_kinds;
+mod images;
 mod lease;
 mod load_balancer;
 mod open;

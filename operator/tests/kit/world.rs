@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use aws_sdk_ecr::config::{Credentials, Region};
+use aws_sdk_ecr::types::ImageIdentifier;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -19,7 +21,9 @@ use post_operator::api::v1alpha1::PostService;
 use post_operator::build::{Pace, Settings};
 use post_operator::controller::{self, Scope};
 use post_operator::database::accounts::{Accounts, Role, Slot};
+use post_operator::registry::Registries;
 use post_operator::registry::ecr::Ecr;
+use post_operator::registry::oci::Oci;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection};
@@ -92,8 +96,16 @@ pub struct World {
     pub pace: Pace,
     pub admin_url: String,
     ecr: aws_sdk_ecr::Client,
-    registry: Arc<Ecr>,
+    aws: SdkConfig,
+    registry: Arc<Registries>,
     operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// ECR's API, and its registry's own for those who name it by address.
+fn registries(ecr: Ecr) -> Arc<Registries> {
+    let endpoint = std::env::var("TEST_ECR_ENDPOINT").unwrap();
+    let host = endpoint.strip_prefix("http://").map(str::to_owned);
+    Arc::new(Registries::new(ecr, Oci::with_plain_http(host)))
 }
 
 /// Creates a namespace.
@@ -144,7 +156,8 @@ impl World {
             kubeconfig: environment.kubeconfig,
             admin_url: environment.mysql,
             ecr,
-            registry: Arc::new(Ecr::new(sdk)),
+            registry: registries(Ecr::new(sdk.clone())),
+            aws: sdk,
             operator: None,
         }
     }
@@ -166,6 +179,7 @@ impl World {
             namespace: unique,
             admin_url: self.admin_url.clone(),
             ecr: self.ecr.clone(),
+            aws: self.aws.clone(),
             registry: self.registry.clone(),
             kubeconfig: self.kubeconfig.clone(),
             pace: self.pace,
@@ -249,6 +263,44 @@ impl World {
         self.push(tag, "another").await
     }
 
+    /// A queue of events, which the operator reads that is started next.
+    pub async fn create_events_queue(&mut self) -> (aws_sdk_sqs::Client, String) {
+        let sqs = aws_sdk_sqs::Client::new(&self.aws);
+        let queue = sqs.create_queue().queue_name(&self.namespace).send().await;
+        let url = queue.unwrap().queue_url().unwrap().to_owned();
+        let ecr = Ecr::new(self.aws.clone()).with_events(Some(url.clone()));
+        self.registry = registries(ecr);
+        (sqs, url)
+    }
+
+    /// Name of the repository within its registry.
+    pub fn repository_name(&self) -> &str {
+        self.repository.split_once('/').unwrap().1
+    }
+
+    /// Removes an image and its tags from the registry.
+    pub async fn delete_image(&self, digest: &str) {
+        let image = ImageIdentifier::builder().image_digest(digest).build();
+        self.ecr
+            .batch_delete_image()
+            .repository_name(self.repository_name())
+            .image_ids(image)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Gives the repository a lifecycle policy.
+    pub async fn set_lifecycle(&self, policy: Value) {
+        self.ecr
+            .put_lifecycle_policy()
+            .repository_name(self.repository_name())
+            .lifecycle_policy_text(policy.to_string())
+            .send()
+            .await
+            .unwrap();
+    }
+
     async fn push(&self, tag: &str, content: &str) -> String {
         let manifest = json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -256,11 +308,10 @@ impl World {
                 "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
             "layers": [], "annotations": {"content": content},
         });
-        let name = self.repository.split_once('/').unwrap().1;
         let answer = self
             .ecr
             .put_image()
-            .repository_name(name)
+            .repository_name(self.repository_name())
             .image_manifest(manifest.to_string())
             .image_tag(tag)
             .send()
@@ -380,6 +431,34 @@ impl World {
             )
             .await
             .unwrap();
+    }
+
+    /// Creates the `PostService` with a policy that selects the image.
+    pub async fn create_following(&self, policy: Value, scan_interval: &str) {
+        let image = json!({
+            "repository": self.repository, "policy": policy, "scanInterval": scan_interval,
+        });
+        let object = json!({
+            "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
+            "metadata": {"name": "post-service"}, "spec": {"image": image},
+        });
+        self.api::<PostService>()
+            .patch(
+                "post-service",
+                &PatchParams::apply("test"),
+                &Patch::Apply(object),
+            )
+            .await
+            .unwrap();
+    }
+
+    /// Plays the controllers until the pods of `digest`, whose image must be migrated, serve.
+    pub async fn roll_out(&self, digest: &str) {
+        let job = self.migration_job(digest).await;
+        self.end_job(&job, "Complete").await;
+        self.deployment_running(digest).await;
+        self.finish_rollout().await;
+        self.condition("Ready", "True", "UpToDate").await;
     }
 
     /// Creates another `PostService`.
@@ -514,11 +593,7 @@ impl World {
         let digest = self.push_image(tag).await;
         self.create_secrets().await;
         self.create_service(tag, json!({})).await;
-        let job = self.migration_job(&digest).await;
-        self.end_job(&job, "Complete").await;
-        self.deployment_running(&digest).await;
-        self.finish_rollout().await;
-        self.condition("Ready", "True", "UpToDate").await;
+        self.roll_out(&digest).await;
         digest
     }
 

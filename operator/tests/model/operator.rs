@@ -333,6 +333,7 @@ fn observed(world: &World, live: Option<Deployment>, target: Option<&Candidate>)
     };
     Observed {
         image: Some(Ok(RegistryImage {
+            tag: None,
             digest: digest(world.wanted.image),
             pushed_at: None,
         })),

@@ -278,6 +278,7 @@ fn an_image_is_what_the_registry_says_or_said_of_the_same_tag() {
     };
     let there = RegistryImage {
         digest: digest('b'),
+        tag: Some("2".into()),
         pushed_at: None,
     };
     assert_eq!(found(Ok(there)), Some(digest('b').to_string()));
