@@ -143,6 +143,11 @@ impl Kit {
         images::push_variant(&self.paths, images::SERVICE, tag).await
     }
 
+    /// An image of the service that goes wrong in this way.
+    pub async fn push_faulty_service(&self, fault: &str, suffix: &str) -> Result<Image> {
+        images::push_faulty_service(&self.paths, fault, suffix).await
+    }
+
     /// The stand-in of the service that the product replaces.
     pub async fn push_old_service(&self) -> Result<Image> {
         images::push_old_service(&self.paths).await

@@ -4,10 +4,10 @@ mod rollout;
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::load_balancer;
 use super::report::Pass;
 use super::retention;
 use super::secrets::{Credentials, SecretFault};
+use super::{load_balancer, observe};
 use crate::adoption;
 use crate::api::RETRY_ANNOTATION;
 use crate::api::conditions::{ConditionType, Finding, Truth};
@@ -343,11 +343,9 @@ fn migrations(pass: &Pass<'_>) -> Option<Finding> {
 /// Why the migration failed, and what to do.
 pub fn migration_failure(pass: &Pass<'_>) -> String {
     let job = pass.job.as_deref().unwrap_or_default();
-    let words = pass
-        .inputs
-        .migration_failure
-        .as_deref()
-        .unwrap_or("its pod left no message");
+    let stuck = observe::stuck(pass.inputs, job).map(ToString::to_string);
+    let words = pass.inputs.migration_failure.clone().or(stuck);
+    let words = words.unwrap_or_else(|| "its pod left no message".to_owned());
     format!(
         "migration Job {job} failed: {words}. Mend the cause, then set annotation {RETRY_ANNOTATION} to a new value"
     )

@@ -10,6 +10,8 @@ use super::validate::Validated;
 use crate::api::v1alpha1::{MigrationState, PostServiceStatus};
 use crate::build::{self, migration_job};
 use crate::database::{DatabaseError, DatabaseFacts};
+use crate::rollout::pods::Trouble;
+use crate::rollout::trial::Evidence;
 use crate::rollout::{JobState, Migration, Observed};
 
 /// The latest answers of registry and database. Where migration of what shall run stands is not
@@ -66,10 +68,24 @@ pub(super) fn migration(
             Migration::Retry
         }
         Some((_, JobState::Complete)) if is_lost => Migration::Retry,
+        // The Job would wait for its time limit. Should its pod start after all, it goes on.
+        Some((_, JobState::Running)) if stuck(inputs, name).is_some() => {
+            Migration::Job(JobState::Failed)
+        }
         Some((_, state)) => Migration::Job(state),
         None if remembers_success(status, name) && !is_lost => Migration::Job(JobState::Complete),
         None => Migration::Pending,
     }
+}
+
+/// Why the pod of this migration Job does not start, and will not as it is: its image, its container.
+pub(super) fn stuck<'a>(inputs: &'a fetch::Inputs, job: &str) -> Option<&'a Evidence> {
+    let pods = inputs.migrating.iter().filter(|pod| !pod.ending);
+    let mut pods = pods.filter(|pod| pod.name.starts_with(job));
+    pods.find_map(|pod| match &pod.trouble {
+        Some(Trouble::Fatal(evidence)) => Some(evidence),
+        _ => None,
+    })
 }
 
 /// Whether the database had a schema and has none now: another, empty one answers at its address,
