@@ -193,7 +193,7 @@ async fn an_image_that_dies_after_it_was_ready_costs_only_what_was_in_flight() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_answers_500_is_undone_during_its_bake() {
-    let bake = json!({"duration": "1m", "minRequests": 20});
+    let bake = json!({"duration": "1m", "minRequests": 20, "maxErrorRate": "10%"});
     let Some(scene) = Scene::open("errors", bake).await else {
         return;
     };

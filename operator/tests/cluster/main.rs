@@ -23,6 +23,7 @@ mod open;
 mod peer;
 mod reconcile;
 mod replicas;
+mod rollouts;
 mod rotation;
 mod rotation_load;
 mod secrets;

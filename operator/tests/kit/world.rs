@@ -94,6 +94,8 @@ pub struct World {
     kubeconfig: String,
     /// How often the operator looks at things; for [`Self::start_operator`].
     pub pace: Pace,
+    /// The operator's own setting for every pod: another one is another version's template.
+    pub keys: String,
     pub admin_url: String,
     ecr: aws_sdk_ecr::Client,
     aws: SdkConfig,
@@ -153,6 +155,7 @@ impl World {
                 ..Pace::default()
             },
             namespace: unique,
+            keys: "http://keys.example/jwks".into(),
             kubeconfig: environment.kubeconfig,
             admin_url: environment.mysql,
             ecr,
@@ -177,6 +180,7 @@ impl World {
             repository: self.repository.clone(),
             database: self.database.clone(),
             namespace: unique,
+            keys: self.keys.clone(),
             admin_url: self.admin_url.clone(),
             ecr: self.ecr.clone(),
             aws: self.aws.clone(),
@@ -204,11 +208,7 @@ impl World {
     pub fn start_operator_with(&mut self, client: Client) {
         let (stop, stopped) = oneshot::channel();
         let settings = Settings {
-            service_env: [(
-                "COGNITO_JWKS_URL".to_owned(),
-                "http://keys.example/jwks".to_owned(),
-            )]
-            .into(),
+            service_env: [("COGNITO_JWKS_URL".to_owned(), self.keys.clone())].into(),
             pace: self.pace,
         };
         let running = tokio::spawn(controller::run(
@@ -440,7 +440,8 @@ impl World {
         });
         let object = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
-            "metadata": {"name": "post-service"}, "spec": {"image": image},
+            "metadata": {"name": "post-service"},
+            "spec": {"image": image, "rollout": {"bake": {"duration": "0s"}}},
         });
         self.api::<PostService>()
             .patch(
