@@ -121,7 +121,7 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         &front,
     );
     let applied = apply::objects(&spec.id, objects, ctx).await?;
-    rollouts::prune(&spec, &memory, ctx).await?;
+    rollouts::prune(&spec, &survey.sight.aim, &memory, ctx).await?;
     if let Some(adoption) = &adoption {
         let target = survey.sight.aim.target.as_ref();
         let finish = target.map(|target| &target.digest).zip(building.as_ref());

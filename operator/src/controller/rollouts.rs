@@ -346,13 +346,17 @@ async fn make_secret(
     }
 }
 
-/// Removes revisions that nobody needs any more; their Secrets go with them.
-pub async fn prune(spec: &Validated, memory: &Memory, ctx: &Context) -> Result<(), Error> {
-    let needed: Vec<_> = [&memory.current, &memory.good, &memory.pending]
-        .into_iter()
-        .flatten()
-        .map(|candidate| revision::name(&spec.id.name, &candidate.id))
-        .collect();
+/// Removes revisions that nobody needs any more; their Secrets go with them. What is about to be
+/// rolled out may be there already, from a pass that did not come to its end.
+pub async fn prune(
+    spec: &Validated,
+    aim: &Aim,
+    memory: &Memory,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let named = [&memory.current, &memory.good, &memory.pending, &aim.target];
+    let ids = named.into_iter().flatten().map(|candidate| &candidate.id);
+    let needed: Vec<_> = ids.map(|id| revision::name(&spec.id.name, id)).collect();
     if needed.is_empty() {
         return Ok(());
     }
