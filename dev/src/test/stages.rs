@@ -208,14 +208,15 @@ async fn e2e(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> 
         start_afresh(paths, progress).await?;
     }
     let programs = ["chart", "cluster", "product", "upgrade"];
-    let outcome = in_cluster(paths, progress, &programs, full).await?;
+    let outcome = in_cluster(paths, progress, &programs, "2", full).await?;
     let client = cluster::kubeconfig::client(&paths.kubeconfig()).await?;
     rbac::check(paths, &client).await?;
     Ok(outcome)
 }
 
 async fn rollout(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
-    in_cluster(paths, progress, &["rollout"], full).await
+    // They wait most of the time.
+    in_cluster(paths, progress, &["rollout"], "4", full).await
 }
 
 /// Runs test programs of this crate against the cluster, which is started if it does not run.
@@ -223,6 +224,7 @@ async fn in_cluster(
     paths: &Paths,
     progress: &Progress,
     programs: &[&str],
+    threads: &str,
     full: bool,
 ) -> Result<Outcome> {
     if !up::is_running(paths) {
@@ -233,6 +235,7 @@ async fn in_cluster(
     arguments.extend(programs.iter().flat_map(|program| ["--test", program]));
     let tests = Cargo::new(&paths.checkout, &arguments)
         .env(kit::REQUIRED, "1")
+        .env("RUST_TEST_THREADS", threads)
         .full(full)
         .run()
         .await;

@@ -79,11 +79,20 @@ impl fmt::Display for Evidence {
         if let Some(code) = self.exit_code {
             write!(f, ", exit code {code}")?;
         }
-        if !self.message.is_empty() {
-            let end = self.message.floor_char_boundary(MESSAGE);
-            write!(f, ": {}", &self.message[..end])?;
+        if self.message.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        write!(f, ": {}", last_words(&self.message))
+    }
+}
+
+/// The end of a long message, from the beginning of a line: what came last tells most.
+fn last_words(message: &str) -> &str {
+    let excess = message.len().saturating_sub(MESSAGE);
+    let end = &message[message.ceil_char_boundary(excess)..];
+    match end.split_once('\n') {
+        Some((_, lines)) if excess > 0 && !lines.is_empty() => lines,
+        _ => end,
     }
 }
 
@@ -319,5 +328,20 @@ fn too_late(terms: &Terms, stage: &Stage<'_>, ready: bool) -> Evidence {
         reason: "ProgressDeadlineExceeded".into(),
         exit_code: None,
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_message_the_last_lines_are_said() {
+        let long = format!("{}\nline\nout of luck", "x".repeat(2 * MESSAGE));
+        assert_eq!(last_words(&long), "line\nout of luck");
+        assert_eq!(last_words("first\nlast"), "first\nlast");
+        let one_line = "한".repeat(MESSAGE);
+        let end = last_words(&one_line);
+        assert!(!end.is_empty() && end.len() <= MESSAGE);
     }
 }

@@ -232,3 +232,62 @@ async fn revision(world: &World) -> String {
     let status = world.service().await.status.unwrap();
     status.rollout.unwrap().current.unwrap()
 }
+
+/// A version without revisions made the Deployment: nothing says so but the hash of its Secrets.
+#[tokio::test]
+async fn a_deployment_of_a_version_without_revisions_is_taken_over_as_it_is() {
+    let (mut world, digest) = serving!("older");
+    let name = revision(&world).await;
+    let kept = world.api::<ControllerRevision>().get(&name).await.unwrap();
+    let fingerprint = kept.data.unwrap().0["fingerprint"].clone();
+    world.stop_operator().await;
+    make_older(&world, fingerprint).await;
+    world.delete::<ControllerRevision>(&name).await;
+    let before = world.deployment_running(&digest).await;
+    world.finish_rollout().await;
+
+    world.start_operator();
+    status(&world, "a revision", |status| {
+        let rollout = status.rollout.as_ref();
+        rollout.is_some_and(|rollout| rollout.last_good.is_some())
+            && is_at(status, RolloutStep::Idle)
+    })
+    .await;
+    world.condition("Ready", "True", "UpToDate").await;
+    let after = world.deployment_running(&digest).await;
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+    assert_eq!(revisions(&world).await, 1);
+    world.close().await;
+}
+
+async fn make_older(world: &World, fingerprint: Value) {
+    let deployments = world.api::<Deployment>();
+    let mut live = json!(deployments.get("post-service").await.unwrap());
+    let annotations = json!({"platform.hhottdogg.shop/secrets-fingerprint": fingerprint});
+    live["spec"]["template"]["metadata"]["annotations"] = annotations;
+    let labels = &mut live["spec"]["template"]["metadata"]["labels"];
+    labels
+        .as_object_mut()
+        .unwrap()
+        .remove("controller-revision-hash");
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "post-service", "labels": live["metadata"]["labels"],
+            "ownerReferences": live["metadata"]["ownerReferences"]},
+        "spec": {"selector": live["spec"]["selector"], "template": live["spec"]["template"]},
+    });
+    deployments
+        .patch(
+            "post-service",
+            &PatchParams::apply("post-operator").force(),
+            &Patch::Apply(object),
+        )
+        .await
+        .unwrap();
+    let nothing = Patch::Merge(json!({"status": {"rollout": null}}));
+    world
+        .api::<PostService>()
+        .patch_status("post-service", &PatchParams::default(), &nothing)
+        .await
+        .unwrap();
+}
