@@ -274,7 +274,7 @@ async fn make_older(world: &World, fingerprint: Value) {
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "post-service", "labels": live["metadata"]["labels"],
             "ownerReferences": live["metadata"]["ownerReferences"]},
-        "spec": {"selector": live["spec"]["selector"], "template": live["spec"]["template"]},
+        "spec": live["spec"],
     });
     deployments
         .patch(
