@@ -187,6 +187,30 @@ pub async fn push_old_service(paths: &Paths) -> Result<Image> {
     push(paths, &local, Program("old-service"), "1").await
 }
 
+/// An image of the service that goes wrong in this way (`dev/examples/faulty_service.rs`), tagged
+/// with the way's name and `suffix`.
+pub async fn push_faulty_service(paths: &Paths, fault: &str, suffix: &str) -> Result<Image> {
+    const EXAMPLE: &str = "faulty_service";
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo)
+        .args(["build", "--locked", "-p", "dev", "--example", EXAMPLE])
+        .folder(&paths.checkout)
+        .log(paths.logs().join("build-images.log"))
+        .run()
+        .await?;
+    let base = std::fs::read_to_string(latest(paths, SERVICE))
+        .with_context(|| format!("the image of {} was never built", SERVICE.0))?;
+    let context = tempfile::tempdir().context("no temporary folder")?;
+    let binary = paths.target().join("debug/examples").join(EXAMPLE);
+    std::fs::copy(&binary, context.path().join(EXAMPLE))?;
+    let tag = format!("{fault}-{suffix}");
+    let local = format!("localhost/faulty-service:{tag}");
+    let dockerfile =
+        format!("FROM {base}\nCOPY {EXAMPLE} /\nENV FAULT={fault}\nENTRYPOINT [\"/{EXAMPLE}\"]\n");
+    build_inline(paths, &dockerfile, Some(context.path()), &local).await?;
+    push(paths, &local, SERVICE, &tag).await
+}
+
 /// An image with busybox, for pods that look around in the cluster.
 pub async fn push_tools(paths: &Paths) -> Result<Image> {
     let local = "localhost/tools:1";
@@ -235,7 +259,8 @@ async fn download(packages: &[&str], folder: &Path, log: &Path) -> Result<()> {
         .context("cannot download Debian packages")
 }
 
-fn binary(paths: &Paths, program: Program) -> PathBuf {
+/// Where a compiled program is.
+pub fn binary(paths: &Paths, program: Program) -> PathBuf {
     paths.target().join(PROFILE).join(program.0)
 }
 

@@ -97,6 +97,18 @@ impl Kit {
             .await
     }
 
+    /// Runs the operator's program as a person does, with this kubeconfig; returns its standard
+    /// output.
+    pub async fn post_operator(
+        &self,
+        kubeconfig: &std::path::Path,
+        args: &[&str],
+    ) -> Result<String> {
+        let program = images::binary(&self.paths, images::OPERATOR);
+        let program = Command::new(program).args(args);
+        program.arg("--kubeconfig").arg(kubeconfig).run().await
+    }
+
     /// Server-side-applies YAML.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         cluster::manifests::apply(&self.client, yaml).await
@@ -129,6 +141,11 @@ impl Kit {
     /// Pushes the service's image under another tag, with a digest of its own.
     pub async fn push_service(&self, tag: &str) -> Result<Image> {
         images::push_variant(&self.paths, images::SERVICE, tag).await
+    }
+
+    /// An image of the service that goes wrong in this way.
+    pub async fn push_faulty_service(&self, fault: &str, suffix: &str) -> Result<Image> {
+        images::push_faulty_service(&self.paths, fault, suffix).await
     }
 
     /// The stand-in of the service that the product replaces.

@@ -82,6 +82,23 @@ impl Target {
         answer
     }
 
+    /// Runs a command of the operator's program about the target, as a deployer.
+    async fn post_operator(&self, args: &[&str]) -> Result<String, String> {
+        let view = ["config", "view", "--raw", "--output=json"];
+        let mut kubeconfig: Value =
+            serde_json::from_str(&self.kit.kubectl(&view).await.unwrap()).unwrap();
+        for user in kubeconfig["users"].as_array_mut().unwrap() {
+            user["user"]["as"] = json!("pipeline");
+            user["user"]["as-groups"] = json!(["post-service:deployers"]);
+        }
+        let file = std::env::temp_dir().join(format!("{}-deployer.json", self.namespace));
+        std::fs::write(&file, kubeconfig.to_string()).unwrap();
+        let all = [args, &["--namespace", &self.namespace]].concat();
+        let answer = self.kit.post_operator(&file, &all).await;
+        std::fs::remove_file(&file).unwrap();
+        answer.map_err(|error| format!("{error:#}"))
+    }
+
     /// Everything that somebody decided, without what the API server and the operator keep.
     async fn decided(&self) -> Value {
         let mut object = self
@@ -199,6 +216,33 @@ async fn deployers_change_nothing_else_whichever_way_they_try() {
         assert!(said, "{refusal}");
     }
     assert_eq!(target.decided().await, before);
+    target.close().await;
+}
+
+#[tokio::test]
+async fn deployers_need_no_more_for_the_program_s_commands() {
+    let Some(target) = Target::open("program").await else {
+        return;
+    };
+    let owned = target
+        .post_operator(&["deploy", "target", "--tag", "2"])
+        .await;
+    assert!(owned.unwrap_err().contains("--force takes it over"));
+    // Suspended, it has failed at once: nothing would come by itself.
+    let forced = [
+        "deploy",
+        "target",
+        "--tag",
+        "2",
+        "--force",
+        "--timeout",
+        "1m",
+    ];
+    target.post_operator(&forced).await.unwrap_err();
+    assert_eq!(target.decided().await["spec"]["image"]["tag"], "2");
+    for command in ["status", "history", "retry"] {
+        target.post_operator(&[command, "target"]).await.unwrap();
+    }
     target.close().await;
 }
 

@@ -1,9 +1,14 @@
 //! `post-operator`: see `--help`.
 
-use clap::Parser as _;
+use std::process::ExitCode;
+
+use post_operator::cli::Cli;
 
 // One thread is enough for what waits on the network, and keeps the memory of others.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    post_operator::cli::Cli::parse().run().await
+async fn main() -> anyhow::Result<ExitCode> {
+    match Cli::read() {
+        Ok(arguments) => arguments.run().await,
+        Err(code) => Ok(code),
+    }
 }

@@ -95,13 +95,14 @@ pub async fn digest(repository: &str, tag: &str) -> Option<String> {
     )
 }
 
-/// Sends containerd's pulls of the registry's real name to the stand-in.
+/// Sends containerd's pulls of the registry's real name to the stand-in, and nowhere else: an image
+/// that is not there is not looked for at the real one.
 pub fn redirect_pulls(paths: &Paths) -> Result<()> {
     let folder = crate::cluster::node::registry_folder(paths).join(registry());
     paths::write(
         &folder.join("hosts.toml"),
         format!(
-            "[host.\"http://{}\"]\n  capabilities = [\"pull\", \"resolve\"]\n",
+            "server = \"http://{0}\"\n\n[host.\"http://{0}\"]\n  capabilities = [\"pull\", \"resolve\"]\n",
             address()
         ),
     )

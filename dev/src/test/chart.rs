@@ -22,6 +22,7 @@ const VARIANTS: [&[&str]; 3] = [
     &[],
     &[
         "watchNamespace=post-service",
+        "eventsQueueUrl=https://sqs.eu-west-1.amazonaws.com/123456789012/pushes",
         "networkPolicy.allowFrom[0].namespaceSelector.matchLabels.a=b",
     ],
     &[

@@ -42,6 +42,8 @@ enum Stage {
     Operator,
     /// Everything together in the local cluster, with real pods.
     E2e,
+    /// Good and bad images under load, in the same cluster.
+    Rollout,
 }
 
 impl Stage {
@@ -52,6 +54,7 @@ impl Stage {
             Self::Service => "service",
             Self::Operator => "operator",
             Self::E2e => "e2e",
+            Self::Rollout => "rollout",
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) async fn run(
         Stage::Service => service(paths, progress, full).await,
         Stage::Operator => operator(paths, progress, full).await,
         Stage::E2e => e2e(paths, progress, full).await,
+        Stage::Rollout => rollout(paths, progress, full).await,
     }
 }
 
@@ -206,22 +207,42 @@ async fn e2e(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> 
     if is_ci() {
         start_afresh(paths, progress).await?;
     }
+    let programs = ["chart", "cluster", "product", "upgrade"];
+    let outcome = in_cluster(paths, progress, &programs, "2", full).await?;
+    let client = cluster::kubeconfig::client(&paths.kubeconfig()).await?;
+    rbac::check(paths, &client).await?;
+    Ok(outcome)
+}
+
+async fn rollout(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    // They wait most of the time.
+    in_cluster(paths, progress, &["rollout"], "4", full).await
+}
+
+/// Runs test programs of this crate against the cluster, which is started if it does not run.
+async fn in_cluster(
+    paths: &Paths,
+    progress: &Progress,
+    programs: &[&str],
+    threads: &str,
+    full: bool,
+) -> Result<Outcome> {
     if !up::is_running(paths) {
         STARTED_CLUSTER.store(true, Ordering::Relaxed);
     }
     up::run(paths, progress).await?;
-    let tests = Cargo::new(&paths.checkout, &["test", "-p", "dev", "--test", "*"])
+    let mut arguments = vec!["test", "-p", "dev"];
+    arguments.extend(programs.iter().flat_map(|program| ["--test", program]));
+    let tests = Cargo::new(&paths.checkout, &arguments)
         .env(kit::REQUIRED, "1")
+        .env("RUST_TEST_THREADS", threads)
         .full(full)
         .run()
         .await;
     if tests.is_err() {
         diagnose(paths).await;
     }
-    let outcome = tests?;
-    let client = cluster::kubeconfig::client(&paths.kubeconfig()).await?;
-    rbac::check(paths, &client).await?;
-    Ok(outcome)
+    tests
 }
 
 /// Under continuous integration no state of an earlier run may decide a result.

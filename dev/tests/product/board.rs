@@ -19,6 +19,8 @@ pub struct Board {
     pub kit: Kit,
     pub namespace: String,
     pub database: String,
+    /// `rollout.bake` of the next [`Board::apply`].
+    pub bake: Value,
 }
 
 impl Board {
@@ -37,6 +39,7 @@ impl Board {
         Some(Self {
             kit,
             database: namespace.replace('-', "_"),
+            bake: json!({"duration": "1s"}),
             namespace,
         })
     }
@@ -79,13 +82,20 @@ impl Board {
             .unwrap();
     }
 
-    /// The `PostService`, small and quickly drained, with `tag`.
+    /// The `PostService`, small and quickly drained and baked, with `tag`.
     pub async fn apply(&self, tag: &str) {
+        self.apply_image(json!({"tag": tag})).await;
+    }
+
+    /// The same, with the image of this tag or digest.
+    pub async fn apply_image(&self, mut image: Value) {
+        image["repository"] = json!(REPOSITORY);
         let object = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
             "metadata": {"name": EXAMPLE, "namespace": self.namespace},
             "spec": {
-                "image": {"repository": REPOSITORY, "tag": tag},
+                "image": image,
+                "rollout": {"bake": self.bake, "progressDeadline": "30s"},
                 "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
                 "service": {"loadBalancer": {"deregistrationDelaySeconds": 0}},
                 "api": {"rateLimit": {"readsPerMinute": 0, "writesPerMinute": 0}},

@@ -22,6 +22,8 @@ pub enum ConditionType {
     MigrationsComplete,
     /// The wanted image was found in the registry.
     ImageResolved,
+    /// The images that run, or would after a rollback, stay in the registry. Only in Amazon ECR.
+    ImageRetained,
     /// The load balancer has an address. Never gates `Ready`.
     LoadBalancerReady,
     /// What `spec.adopt` names is taken over. Exists only while it names something.
@@ -40,6 +42,7 @@ impl ConditionType {
             Self::DatabaseReady => "DatabaseReady",
             Self::MigrationsComplete => "MigrationsComplete",
             Self::ImageResolved => "ImageResolved",
+            Self::ImageRetained => "ImageRetained",
             Self::LoadBalancerReady => "LoadBalancerReady",
             Self::AdoptionComplete => "AdoptionComplete",
         }

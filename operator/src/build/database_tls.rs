@@ -4,27 +4,27 @@ use k8s_openapi::api::core::v1::{
     EnvVar, KeyToPath, PodSpec, SecretVolumeSource, Volume, VolumeMount,
 };
 
+use super::PodInputs;
 use crate::api::v1alpha1::TlsMode;
-use crate::controller::validate::Validated;
 
 const VOLUME: &str = "database-tls";
 const FOLDER: &str = "/etc/post-service/database-tls";
 const FILE: &str = "ca.pem";
 
-/// `pod` with the authority's file in every container, where the spec names one.
-pub(super) fn mounted(spec: &Validated, mut pod: PodSpec) -> PodSpec {
-    let Some(reference) = &spec.spec.database.tls.ca_secret_ref else {
-        return pod;
-    };
+/// Key of the authority in the Secret that serving pods read.
+pub const CA: &str = "ca.pem";
+
+/// `pod` with the authority's file in every container, from this key of a Secret.
+pub(super) fn mounted(mut pod: PodSpec, secret: &str, key: &str) -> PodSpec {
     let file = KeyToPath {
-        key: reference.key.clone(),
+        key: key.to_owned(),
         path: FILE.into(),
         mode: None,
     };
     pod.volumes.get_or_insert_default().push(Volume {
         name: VOLUME.into(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(reference.name.clone()),
+            secret_name: Some(secret.to_owned()),
             items: Some(vec![file]),
             ..SecretVolumeSource::default()
         }),
@@ -46,16 +46,14 @@ pub(super) fn mounted(spec: &Validated, mut pod: PodSpec) -> PodSpec {
 
 /// Settings of `post-service`. `Preferred` demands nothing: it is left out, so that an `ssl-mode` in
 /// the URL stands.
-pub(super) fn environment(spec: &Validated) -> Vec<EnvVar> {
-    let tls = &spec.spec.database.tls;
-    let mode = match tls.mode {
+pub(super) fn environment(inputs: &PodInputs) -> Vec<EnvVar> {
+    let mode = match inputs.tls_mode {
         TlsMode::Preferred => None,
         TlsMode::Required => Some("Required"),
         TlsMode::VerifyCA => Some("VerifyCA"),
         TlsMode::VerifyIdentity => Some("VerifyIdentity"),
     };
-    let ca = tls.ca_secret_ref.as_ref();
-    let ca = ca.map(|_| format!("{FOLDER}/{FILE}"));
+    let ca = inputs.has_ca.then(|| format!("{FOLDER}/{FILE}"));
     [
         ("DATABASE_TLS_MODE", mode.map(str::to_owned)),
         ("DATABASE_TLS_CA", ca),

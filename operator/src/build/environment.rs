@@ -2,10 +2,8 @@
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
 
-use super::{HTTP_PORT, METRICS_PORT, Settings, database_tls};
-use crate::api::v1alpha1::{Deactivation, SecretKeyRef};
-use crate::controller::secrets::Sources;
-use crate::controller::validate::Validated;
+use super::{EnvSource, HTTP_PORT, METRICS_PORT, PodInputs, Settings, database_tls};
+use crate::api::v1alpha1::{Api, Deactivation, SecretKeyRef};
 
 /// Names that `spec.pod.env` must leave alone: what the operator sets, and what would lead signed
 /// or token-checking requests elsewhere.
@@ -43,84 +41,61 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 /// Environment of `post-service migrate`: the database and nothing else.
-pub fn migrate(spec: &Validated, sources: &Sources) -> Vec<EnvVar> {
+pub fn migrate(inputs: &PodInputs, url: &SecretKeyRef) -> Vec<EnvVar> {
     let mut environment = vec![
-        secret("DATABASE_URL", &sources.migrator_url),
+        secret("DATABASE_URL", &url.name, &url.key),
         literal("LOG_FORMAT", "json"),
     ];
-    environment.extend(database_tls::environment(spec));
+    environment.extend(database_tls::environment(inputs));
     environment
 }
 
-/// Environment of `post-service serve`.
-pub fn serve(spec: &Validated, sources: &Sources, settings: &Settings) -> Vec<EnvVar> {
+/// Environment of `post-service serve`: secret values by reference, everything else as it is.
+pub fn serve(inputs: &PodInputs, env: &EnvSource<'_>, settings: &Settings) -> Vec<EnvVar> {
+    let secret_keys = env.keys.iter().filter(|key| **key != database_tls::CA);
+    let mut environment: Vec<_> = secret_keys
+        .map(|key| secret(key, env.secret, key))
+        .collect();
+    environment.extend(plain(inputs, settings));
+    environment
+}
+
+/// What of the serving pods' environment is no secret.
+pub fn plain(inputs: &PodInputs, settings: &Settings) -> Vec<EnvVar> {
     let mut environment = vec![
-        secret("DATABASE_URL", &sources.database_url),
         literal("LISTEN_ADDRESS", format!("0.0.0.0:{HTTP_PORT}")),
         literal("METRICS_ADDRESS", format!("0.0.0.0:{METRICS_PORT}")),
         literal("LOG_FORMAT", "json"),
-        literal(
-            "DATABASE_POOL_SIZE",
-            spec.spec.database.pool_size.to_string(),
-        ),
+        literal("DATABASE_POOL_SIZE", inputs.pool_size.to_string()),
     ];
-    environment.extend(database_tls::environment(spec));
-    let replica = spec.spec.database.read_url_secret_ref.as_ref();
-    environment.extend(replica.map(|reference| secret("DATABASE_READ_URL", reference)));
-    environment.extend(auth(spec));
-    environment.push(secret("SECRET_KEY", &sources.secret_key));
-    environment.extend(api(spec));
-    environment.extend(integrations(spec));
-    environment.extend(
-        settings
-            .service_env
-            .iter()
-            .map(|(name, value)| literal(name, value)),
-    );
-    environment.extend(
-        spec.spec
-            .pod
-            .env
-            .iter()
-            .map(|var| literal(&var.name, &var.value)),
-    );
+    environment.extend(database_tls::environment(inputs));
+    environment.extend(auth(inputs));
+    environment.extend(api(&inputs.api));
+    environment.extend(integrations(inputs));
+    let of_operator = settings.service_env.iter();
+    environment.extend(of_operator.map(|(name, value)| literal(name, value)));
+    let of_user = inputs.pod.env.iter();
+    environment.extend(of_user.map(|var| literal(&var.name, &var.value)));
     environment
 }
 
-fn auth(spec: &Validated) -> Vec<EnvVar> {
-    let keys = &spec.auth_keys;
-    let from = |name: &str, key: &str| {
-        let name_of_secret = spec.spec.auth.secret_ref.name.clone();
-        secret(
-            name,
-            &SecretKeyRef {
-                name: name_of_secret,
-                key: key.to_owned(),
-            },
-        )
-    };
-    let mut environment = match &spec.spec.auth.cognito {
-        Some(cognito) => vec![
-            literal("COGNITO_USER_POOL_ID", &cognito.user_pool_id),
-            literal("COGNITO_REGION", &cognito.region),
-            literal("COGNITO_CLIENT_ID", &cognito.client_id),
-        ],
-        None => vec![
-            from("COGNITO_USER_POOL_ID", &keys.user_pool_id),
-            from("COGNITO_REGION", &keys.region),
-            from("COGNITO_CLIENT_ID", &keys.client_id),
-        ],
-    };
-    let deactivation = match spec.spec.auth.deactivation {
+fn auth(inputs: &PodInputs) -> Vec<EnvVar> {
+    let deactivation = match inputs.deactivation {
         Deactivation::Delete => "delete",
         Deactivation::Disable => "disable",
     };
-    environment.push(literal("DEACTIVATION", deactivation));
+    let mut environment = vec![literal("DEACTIVATION", deactivation)];
+    if let Some(cognito) = &inputs.cognito {
+        environment.extend([
+            literal("COGNITO_USER_POOL_ID", &cognito.user_pool_id),
+            literal("COGNITO_REGION", &cognito.region),
+            literal("COGNITO_CLIENT_ID", &cognito.client_id),
+        ]);
+    }
     environment
 }
 
-fn api(spec: &Validated) -> Vec<EnvVar> {
-    let api = &spec.spec.api;
+fn api(api: &Api) -> Vec<EnvVar> {
     vec![
         literal("DEFAULT_PAGE_SIZE", api.default_page_size.to_string()),
         literal("MAX_PAGE_SIZE", api.max_page_size.to_string()),
@@ -138,13 +113,13 @@ fn api(spec: &Validated) -> Vec<EnvVar> {
     ]
 }
 
-fn integrations(spec: &Validated) -> Vec<EnvVar> {
-    let media = &spec.spec.media;
+fn integrations(inputs: &PodInputs) -> Vec<EnvVar> {
+    let media = &inputs.media;
     [
         ("S3_BUCKET_NAME", &media.bucket),
         ("S3_FOLDER_PREFIX", &media.prefix),
         ("API_GATEWAY_DOMAIN", &media.public_base_url),
-        ("COMMENT_SERVICE_URL", &spec.spec.comments.url),
+        ("COMMENT_SERVICE_URL", &inputs.comments.url),
     ]
     .into_iter()
     .filter_map(|(name, value)| value.as_ref().map(|value| literal(name, value)))
@@ -159,14 +134,14 @@ fn literal(name: impl Into<String>, value: impl Into<String>) -> EnvVar {
     }
 }
 
-fn secret(name: &str, reference: &SecretKeyRef) -> EnvVar {
+fn secret(variable: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
-        name: name.into(),
+        name: variable.into(),
         value: None,
         value_from: Some(EnvVarSource {
             secret_key_ref: Some(SecretKeySelector {
-                name: reference.name.clone(),
-                key: reference.key.clone(),
+                name: secret.to_owned(),
+                key: key.to_owned(),
                 optional: None,
             }),
             ..EnvVarSource::default()

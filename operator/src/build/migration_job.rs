@@ -12,11 +12,13 @@ use kube::ResourceExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    COMPONENT, Credentials, FINGERPRINT, container, environment, labels, metadata, pod, truncated,
+    COMPONENT, Credentials, FINGERPRINT, MIGRATION, database_tls, environment, labels, metadata,
+    pod, truncated,
 };
 use crate::api::RETRY_ANNOTATION;
 use crate::controller::validate::Validated;
-use crate::rollout::{Image, JobState};
+use crate::registry::Digest;
+use crate::rollout::JobState;
 
 const CONTAINER: &str = "migrate";
 /// `EX_TEMPFAIL` of sysexits.h: `post-service migrate` could not connect.
@@ -25,9 +27,9 @@ const CANNOT_CONNECT: i32 = 75;
 const GENERATION_ANNOTATION: &str = "platform.hhottdogg.shop/generation";
 
 /// Name of the Job for an image and a database: one success per (digest, server, database).
-pub fn name(spec: &Validated, image: &Image, credentials: &Credentials) -> String {
+pub fn name(spec: &Validated, digest: &Digest, credentials: &Credentials) -> String {
     let mut hash = Sha256::new();
-    hash.update(image.digest.as_str());
+    hash.update(digest.as_str());
     hash.update([0]);
     hash.update(&credentials.database);
     format!(
@@ -37,8 +39,8 @@ pub fn name(spec: &Validated, image: &Image, credentials: &Credentials) -> Strin
     )
 }
 
-pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) -> Job {
-    let mut job_metadata = metadata(spec, &name(spec, image, credentials));
+pub(super) fn build(spec: &Validated, digest: &Digest, credentials: &Credentials) -> Job {
+    let mut job_metadata = metadata(spec, &name(spec, digest, credentials));
     job_metadata.annotations = Some(
         [
             (
@@ -53,8 +55,8 @@ pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) 
         ]
         .into(),
     );
-    let mut pod_labels = labels(spec);
-    pod_labels.insert(COMPONENT.into(), "migration".into());
+    let mut pod_labels = labels(&spec.id.name);
+    pod_labels.insert(COMPONENT.into(), MIGRATION.into());
     Job {
         metadata: job_metadata,
         spec: Some(JobSpec {
@@ -68,7 +70,7 @@ pub(super) fn build(spec: &Validated, image: &Image, credentials: &Credentials) 
                     labels: Some(pod_labels),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(migrating_pod(spec, image, credentials)),
+                spec: Some(migrating_pod(spec, digest, credentials)),
             },
             ..JobSpec::default()
         }),
@@ -87,8 +89,8 @@ pub fn finish_name(spec: &Validated, credentials: &Credentials) -> String {
 }
 
 /// The Job that ends an adoption, once no writer of the old service is left.
-pub fn finish(spec: &Validated, image: &Image, credentials: &Credentials) -> Job {
-    let mut job = build(spec, image, credentials);
+pub fn finish(spec: &Validated, digest: &Digest, credentials: &Credentials) -> Job {
+    let mut job = build(spec, digest, credentials);
     job.metadata.name = Some(finish_name(spec, credentials));
     let pod = job.spec.as_mut().and_then(|job| job.template.spec.as_mut());
     for container in pod.into_iter().flat_map(|pod| &mut pod.containers) {
@@ -134,16 +136,21 @@ fn failure_policy() -> PodFailurePolicy {
     }
 }
 
-fn migrating_pod(spec: &Validated, image: &Image, credentials: &Credentials) -> PodSpec {
+fn migrating_pod(spec: &Validated, digest: &Digest, credentials: &Credentials) -> PodSpec {
+    let inputs = &spec.pod;
     let container = Container {
         args: Some(vec!["migrate".into()]),
-        env: Some(environment::migrate(spec, &credentials.sources)),
-        resources: Some(spec.resources.clone()),
-        ..container(spec, CONTAINER, image)
+        env: Some(environment::migrate(inputs, &credentials.migrator_url)),
+        resources: Some(inputs.resources.clone()),
+        ..pod::container(inputs, CONTAINER, digest)
     };
-    PodSpec {
+    let pod = PodSpec {
         restart_policy: Some("Never".into()),
-        ..pod(spec, container)
+        ..pod::spec(inputs, container)
+    };
+    match &spec.spec.database.tls.ca_secret_ref {
+        Some(reference) => database_tls::mounted(pod, &reference.name, &reference.key),
+        None => pod,
     }
 }
 

@@ -10,10 +10,13 @@ mod front;
 pub mod migration_job;
 mod network_policy;
 pub mod own_secrets;
+mod pod;
+pub mod revision;
 pub mod service;
 mod service_account;
 mod service_monitor;
 mod target_group_binding;
+mod template;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,22 +24,24 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{
-    Capabilities, Container, LocalObjectReference, Pod, PodSecurityContext, PodSpec,
-    SeccompProfile, SecurityContext, Service, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use secrecy::SecretString;
 
-use crate::controller::secrets::Sources;
+use crate::api::v1alpha1::SecretKeyRef;
 use crate::controller::validate::Validated;
 use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 use crate::rollout::replicas::{Autoscaler, Scaling};
 use crate::rollout::{MigrationJob, Plan, Step, Workload};
 
+pub use database_tls::CA;
+pub use deployment::revision as deployed_revision;
 pub use front::Front;
 pub use migration_job::name as migration_job_name;
+pub use revision::Revision;
+pub use template::{EnvSource, PodInputs};
 
 /// Value of [`MANAGED_BY`] and name of the main field manager.
 pub const MANAGER: &str = "post-operator";
@@ -46,8 +51,10 @@ const NAME: &str = "app.kubernetes.io/name";
 /// Label with the name of the `PostService`.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 const COMPONENT: &str = "app.kubernetes.io/component";
-/// Annotation that changes with the Secrets' values: pods are replaced, and a failed migration is
-/// tried again, when those change.
+/// Value of [`COMPONENT`] of migrating pods.
+const MIGRATION: &str = "migration";
+/// Annotation that changes with the Secrets' values: a failed migration is tried again when those
+/// change.
 const FINGERPRINT: &str = "platform.hhottdogg.shop/secrets-fingerprint";
 /// Name of the application in labels, and of its container.
 const APPLICATION: &str = "post-service";
@@ -154,11 +161,11 @@ pub fn objects(
         services: front.services(spec),
         target_group_bindings: Wanted::only(target_group_binding::build(spec, front)),
         migration: migration(spec, plan, credentials),
-        deployments: match (&plan.workload, credentials) {
-            (Workload::Run(image), Some(credentials)) => {
-                Wanted::also([deployment::build(spec, image, credentials, settings)])
+        deployments: match &plan.workload {
+            Workload::Run { revision, baking } => {
+                Wanted::also([deployment::build(spec, revision, *baking)])
             }
-            (Workload::Keep | Workload::Run(_), _) => Wanted::untouched(),
+            Workload::Keep => Wanted::untouched(),
         },
         disruption_budgets: Wanted::only(disruption_budget::build(spec)),
         autoscalers: match scaling.autoscaler {
@@ -186,11 +193,11 @@ fn network_policies(
 
 fn migration(spec: &Validated, plan: &Plan, credentials: Option<&Credentials>) -> MigrationChild {
     match (&plan.migration, credentials) {
-        (MigrationJob::Run(image), Some(credentials)) => {
-            MigrationChild::Create(Box::new(migration_job::build(spec, image, credentials)))
+        (MigrationJob::Run(digest), Some(credentials)) => {
+            MigrationChild::Create(Box::new(migration_job::build(spec, digest, credentials)))
         }
-        (MigrationJob::Remove(image), Some(credentials)) => {
-            MigrationChild::Remove(migration_job_name(spec, image, credentials))
+        (MigrationJob::Remove(digest), Some(credentials)) => {
+            MigrationChild::Remove(migration_job_name(spec, digest, credentials))
         }
         _ => MigrationChild::Keep,
     }
@@ -203,10 +210,14 @@ pub struct Credentials {
     pub fingerprint: String,
     /// `host:port/name` of the database, for the identity of a migration.
     pub database: String,
+    /// Its name alone.
+    pub database_name: String,
     /// Ports on which pods reach database servers.
     pub database_ports: Vec<u16>,
-    /// Where pods find the values.
-    pub sources: Sources,
+    /// Every secret value that serving pods read, by the name of the variable, and [`CA`].
+    pub env: BTreeMap<String, SecretString>,
+    /// Where migrations find the URL.
+    pub migrator_url: SecretKeyRef,
     /// The service's account, where the operator makes it.
     pub account: Option<String>,
 }
@@ -227,6 +238,8 @@ pub struct Pace {
     pub poll: Duration,
     /// The same while something is missing, fails or is on its way.
     pub poll_in_trouble: Duration,
+    /// It is asked this often whether the registry keeps what runs; more often where it does not.
+    pub retention: Duration,
     /// Values of Secrets must have been the same for this long before pods are replaced for them:
     /// several that change together cause one rollout.
     pub settle: Duration,
@@ -237,31 +250,25 @@ impl Default for Pace {
         Self {
             poll: Duration::from_secs(30),
             poll_in_trouble: Duration::from_secs(5),
+            retention: Duration::from_hours(6),
             settle: Duration::from_secs(10),
         }
     }
-}
-
-/// The fingerprint of the Secrets' values that a Deployment's pods were made for.
-pub fn fingerprint(deployment: &Deployment) -> Option<&str> {
-    let template = &deployment.spec.as_ref()?.template;
-    let annotations = template.metadata.as_ref()?.annotations.as_ref()?;
-    annotations.get(FINGERPRINT).map(String::as_str)
 }
 
 fn metadata(spec: &Validated, name: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),
         namespace: Some(spec.id.namespace.clone()),
-        labels: Some(labels(spec)),
+        labels: Some(labels(&spec.id.name)),
         owner_references: Some(vec![spec.id.owner.clone()]),
         ..ObjectMeta::default()
     }
 }
 
 /// The recommended labels (Kubernetes documentation, "Recommended Labels").
-fn labels(spec: &Validated) -> BTreeMap<String, String> {
-    let mut labels = selector(&spec.id.name);
+fn labels(name: &str) -> BTreeMap<String, String> {
+    let mut labels = selector(name);
     labels.insert(MANAGED_BY.into(), MANAGER.into());
     labels
 }
@@ -295,6 +302,15 @@ pub fn pods_selector(name: &str) -> String {
         .join(",")
 }
 
+/// Whether a pod is one of a migration Job's.
+pub fn is_migrating(pod: &Pod) -> bool {
+    let labels = pod.metadata.labels.as_ref();
+    labels
+        .and_then(|labels| labels.get(COMPONENT))
+        .map(String::as_str)
+        == Some(MIGRATION)
+}
+
 /// Whether a pod is one of this `PostService`'s.
 pub fn is_ours(name: &str, pod: &Pod) -> bool {
     let labels = pod.metadata.labels.iter().flatten();
@@ -305,72 +321,4 @@ pub fn is_ours(name: &str, pod: &Pod) -> bool {
     of_ours
         .iter()
         .all(|(key, value)| found.get(key) == Some(value))
-}
-
-/// Name of the pods' service account.
-fn service_account_name(spec: &Validated) -> &str {
-    let name = &spec.spec.service_account.name;
-    if name.is_empty() { &spec.id.name } else { name }
-}
-
-/// What every pod has in common: identity, security, and where it may run.
-fn pod(spec: &Validated, container: Container) -> PodSpec {
-    let placement = &spec.spec.pod;
-    let pull_secrets = spec.spec.image.pull_secrets.iter();
-    let pull_secrets: Vec<_> = pull_secrets
-        .map(|name| LocalObjectReference { name: name.clone() })
-        .collect();
-    let priority = &placement.priority_class_name;
-    database_tls::mounted(
-        spec,
-        PodSpec {
-            service_account_name: Some(service_account_name(spec).to_owned()),
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            security_context: Some(pod_security()),
-            image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
-            node_selector: (!placement.node_selector.is_empty())
-                .then(|| placement.node_selector.clone()),
-            tolerations: (!placement.tolerations.is_empty()).then(|| placement.tolerations.clone()),
-            priority_class_name: (!priority.is_empty()).then(|| priority.clone()),
-            containers: vec![container],
-            ..PodSpec::default()
-        },
-    )
-}
-
-/// Pod level of the `restricted` Pod Security Standard.
-fn pod_security() -> PodSecurityContext {
-    PodSecurityContext {
-        run_as_non_root: Some(true),
-        run_as_user: Some(65532),
-        run_as_group: Some(65532),
-        fs_group: Some(65532),
-        seccomp_profile: Some(SeccompProfile {
-            type_: "RuntimeDefault".into(),
-            localhost_profile: None,
-        }),
-        ..PodSecurityContext::default()
-    }
-}
-
-/// A container of the service's image, restricted (Pod Security Standards) and without a writable
-/// root file system.
-fn container(spec: &Validated, name: &str, image: &crate::rollout::Image) -> Container {
-    Container {
-        name: name.into(),
-        image: Some(format!("{}@{}", spec.spec.image.repository, image.digest)),
-        image_pull_policy: Some("IfNotPresent".into()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".into()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        ..Container::default()
-    }
 }

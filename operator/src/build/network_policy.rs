@@ -100,7 +100,7 @@ fn outside(
     credentials: &Credentials,
     settings: &Settings,
 ) -> Vec<NetworkPolicyPort> {
-    let environment = environment::serve(spec, &credentials.sources, settings);
+    let environment = environment::plain(&spec.pod, settings);
     let named = environment.iter().filter_map(address_port);
     let mut ports = BTreeSet::from([HTTPS]);
     ports.extend(&credentials.database_ports);

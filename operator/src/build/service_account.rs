@@ -1,7 +1,7 @@
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{metadata, service_account_name};
+use super::metadata;
 use crate::controller::validate::Validated;
 
 /// The pods' identity towards AWS. They never talk to Kubernetes: no token is mounted.
@@ -10,7 +10,7 @@ pub(super) fn build(spec: &Validated) -> ServiceAccount {
     ServiceAccount {
         metadata: ObjectMeta {
             annotations: (!annotations.is_empty()).then(|| annotations.clone()),
-            ..metadata(spec, service_account_name(spec))
+            ..metadata(spec, &spec.pod.service_account)
         },
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()

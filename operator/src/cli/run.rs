@@ -15,7 +15,9 @@ use super::election::Election;
 use crate::build::Settings;
 use crate::controller::{self, Role, Scope};
 use crate::lease::{Fence, Lease, LeaseError};
+use crate::registry::Registries;
 use crate::registry::ecr::{self, Ecr};
+use crate::registry::oci::Oci;
 use crate::telemetry::{self, Health, LogFormat, MeasuredRequests};
 
 /// Passes under way at the end have this long; what they leave undone the next leader does.
@@ -36,6 +38,12 @@ pub(super) struct Run {
     /// Environment variable of every post-service pod, such as COGNITO_JWKS_URL; may be repeated.
     #[arg(long = "service-env", value_name = "NAME=VALUE", value_parser = parse_pair)]
     service_env: Vec<(String, String)>,
+    /// Queue in Amazon SQS with the events of ECR repositories: a push is known at once.
+    #[arg(long, env = "EVENTS_QUEUE_URL")]
+    events_queue_url: Option<String>,
+    /// Host of a registry that is spoken to without TLS: for tests.
+    #[arg(long, env = "PLAIN_HTTP_REGISTRY", hide = true)]
+    plain_http_registry: Option<String>,
     #[command(flatten)]
     election: Election,
 }
@@ -72,7 +80,9 @@ pub(super) async fn run(arguments: Run) -> anyhow::Result<()> {
         .with_layer(&role.fence)
         .with_layer(&MeasuredRequests)
         .build();
-    let registry = Arc::new(Ecr::new(ecr::config().await));
+    let ecr = Ecr::new(ecr::config().await).with_events(arguments.events_queue_url);
+    let others = Oci::with_plain_http(arguments.plain_http_registry);
+    let registry = Arc::new(Registries::new(ecr, others));
     let shutdown = shutdown()?;
     let controller = controller::run_as(
         role,

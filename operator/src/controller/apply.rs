@@ -6,16 +6,18 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Resource, ResourceExt as _};
-use kube_runtime::reflector::{ObjectRef, Store};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::children::Child;
 use super::foreign::{Foreign, Known};
+use super::ownership::Account;
+use super::packed::Packed;
+use super::store::{self, Look, Store};
 use super::validate::Identity;
 use super::{Context, Error, ownership, replicas};
-use crate::build::{self, INSTANCE, MANAGED_BY, MANAGER, MigrationChild, Objects, Others, Wanted};
+use crate::build::{self, MANAGER, MigrationChild, Objects, Others, Wanted};
 
 /// Ended migration Jobs that are kept beside the present one.
 const OLD_JOBS: usize = 3;
@@ -108,7 +110,7 @@ async fn foreign<K: Child>(
 async fn services(id: &Identity, wanted: &Wanted<Service>, ctx: &Context) -> Result<bool, Error> {
     let store = &ctx.children.services;
     for service in &wanted.objects {
-        let known = store.get(&ObjectRef::from_obj(service));
+        let known = store.get(&id.namespace, &service.name_any());
         if known.is_some_and(|live| {
             is_owned(id, &*live) && build::service::changes_class(&live, service)
         }) {
@@ -139,13 +141,12 @@ async fn one<K: Child>(
     store: &Store<K>,
     ctx: &Context,
 ) -> Result<bool, Error> {
-    let api = Api::<K>::namespaced(ctx.client.clone(), &id.namespace);
     let name = object.name_any();
     let desired = ownership::marked(to_json(object)?);
-    let up_to_date = live(id, &name, store, &api)
-        .await?
-        .is_some_and(|live| ownership::is_as_applied(live.meta(), &desired));
+    let compare = |account: &mut Account| account.is_as_applied(&desired);
+    let up_to_date = live(id, &name, store, ctx, compare).await? == Some(true);
     if !up_to_date {
+        let api = Api::<K>::namespaced(ctx.client.clone(), &id.namespace);
         patch(&api, &name, &desired).await?;
     }
     Ok(!up_to_date)
@@ -161,15 +162,12 @@ async fn remove_others<K: Child>(
     if wanted.others == Others::Keep {
         return Ok(());
     }
-    let mut others = owned(id, store);
-    others.retain(|other| {
-        let name = other.name_any();
-        other.meta().deletion_timestamp.is_none()
-            && !wanted
-                .objects
-                .iter()
-                .any(|object| object.name_any() == name)
-    });
+    let is_wanted = |name: &str| {
+        let mut wanted = wanted.objects.iter();
+        wanted.any(|object| object.meta().name.as_deref() == Some(name))
+    };
+    let mut others = store.owned(&id.uid, |name| !is_wanted(name));
+    others.retain(|other| other.meta().deletion_timestamp.is_none());
     remove(
         id,
         &Api::namespaced(ctx.client.clone(), &id.namespace),
@@ -194,9 +192,9 @@ async fn migration(id: &Identity, child: MigrationChild, ctx: &Context) -> Resul
 
 /// Makes a Job unless it is there: its template cannot be changed.
 pub(super) async fn make_job(id: &Identity, job: &Job, ctx: &Context) -> Result<(), Error> {
-    let api = Api::namespaced(ctx.client.clone(), &id.namespace);
+    let api = Api::<Job>::namespaced(ctx.client.clone(), &id.namespace);
     let name = job.name_any();
-    if live(id, &name, &ctx.children.jobs, &api).await?.is_none() {
+    if !exists(id, &name, &ctx.children.jobs, ctx).await? {
         patch(&api, &name, &to_json(job)?).await?;
     }
     Ok(())
@@ -204,15 +202,13 @@ pub(super) async fn make_job(id: &Identity, job: &Job, ctx: &Context) -> Result<
 
 /// Removes a Job, if it is there.
 pub(super) async fn remove_job(id: &Identity, name: &str, ctx: &Context) -> Result<(), Error> {
-    let mut named = owned(id, &ctx.children.jobs);
-    named.retain(|job| job.name_any() == name);
+    let named = ctx.children.jobs.owned(&id.uid, |job| job == name);
     let api = Api::namespaced(ctx.client.clone(), &id.namespace);
     remove(id, &api, named).await
 }
 
 fn old_jobs(id: &Identity, current: &str, store: &Store<Job>) -> Vec<Arc<Job>> {
-    let mut others = owned(id, store);
-    others.retain(|other| other.name_any() != current);
+    let mut others = store.owned(&id.uid, |name| name != current);
     others.sort_by_key(|other| std::cmp::Reverse(other.creation_timestamp().map(|time| time.0)));
     others.split_off(others.len().min(OLD_JOBS))
 }
@@ -223,7 +219,8 @@ pub(super) async fn taken_over<K: Child>(
     name: &str,
     object: &K,
 ) -> Result<(), Error> {
-    patch(api, name, &ownership::marked(to_json(object)?)).await
+    let desired = ownership::marked(to_json(object)?);
+    patch(api, name, &desired).await.map(drop)
 }
 
 /// Gives it back: only the fields of `object` stay the operator's.
@@ -232,41 +229,52 @@ pub(super) async fn given_back<K: Child>(
     name: &str,
     object: &K,
 ) -> Result<(), Error> {
-    patch(api, name, &to_json(object)?).await
+    patch(api, name, &to_json(object)?).await.map(drop)
 }
 
-/// The object of that name, from the store or, if it is not there, from the cluster: it may be too
-/// new for the store, or somebody else's. Refuses to touch the latter.
-pub(super) async fn live<K: Child>(
+/// Whether there is an object of that name. Refuses somebody else's.
+pub(super) async fn exists<K: Child>(
     id: &Identity,
     name: &str,
     store: &Store<K>,
-    api: &Api<K>,
-) -> Result<Option<Arc<K>>, Error> {
-    let known = store.get(&ObjectRef::new(name).within(&id.namespace));
-    let found = match known {
-        Some(object) => Some(object),
-        None => api
-            .get_opt(name)
-            .await
-            .map_err(|source| Error::Read {
-                what: "a child",
-                source,
-            })?
-            .map(Arc::new),
+    ctx: &Context,
+) -> Result<bool, Error> {
+    let found = live(id, name, store, ctx, |_| ()).await?;
+    Ok(found.is_some())
+}
+
+/// What `look` sees of the object of that name, in the store or, if it is not there, in the cluster:
+/// it may be too new for the store, or somebody else's. Refuses the latter.
+async fn live<K: Child, T>(
+    id: &Identity,
+    name: &str,
+    store: &Store<K>,
+    ctx: &Context,
+    look: impl Fn(&mut Account) -> T,
+) -> Result<Option<T>, Error> {
+    let refused = || Error::ObjectConflict {
+        kind: K::kind(&()).into_owned(),
+        name: name.to_owned(),
     };
+    match store.look(id, name, &look) {
+        Look::Seen(seen) => return Ok(Some(seen)),
+        Look::OfOthers => return Err(refused()),
+        Look::Unknown => {}
+    }
+    let api = Api::<Packed<K>>::namespaced(ctx.client.clone(), &id.namespace);
+    let found = api.get_opt(name).await.map_err(|source| Error::Read {
+        what: "a child",
+        source,
+    })?;
     match found {
-        Some(object) if !belongs(id, &*object) => Err(Error::ObjectConflict {
-            kind: K::kind(&()).into_owned(),
-            name: name.to_owned(),
-        }),
-        other => Ok(other),
+        Some(object) if !belongs(id, &object) => Err(refused()),
+        found => Ok(found.map(|mut object| look(&mut object.account))),
     }
 }
 
 /// Whether the object is the `PostService`'s, with its owner reference or without.
 pub(super) fn belongs<K: Resource>(id: &Identity, object: &K) -> bool {
-    is_owned(id, object) || is_orphan(id, object)
+    is_owned(id, object) || store::made_for(object.meta()) == Some(&id.name)
 }
 
 fn is_owned<K: Resource>(id: &Identity, object: &K) -> bool {
@@ -276,26 +284,11 @@ fn is_owned<K: Resource>(id: &Identity, object: &K) -> bool {
         .any(|owner| owner.uid == id.uid)
 }
 
-/// Whether the object was made for a `PostService` of this name and has lost its owner: somebody
-/// removed the reference, or deleted the owner with `--cascade=orphan`. It is taken back.
-fn is_orphan<K: Resource>(id: &Identity, object: &K) -> bool {
-    let label = |name: &str| object.labels().get(name).map(String::as_str);
-    object.owner_references().is_empty()
-        && label(MANAGED_BY) == Some(MANAGER)
-        && label(INSTANCE) == Some(&id.name)
-}
-
-fn owned<K>(id: &Identity, store: &Store<K>) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone,
-{
-    // Borrowed, and the rarer match first: this looks at the children of all services.
-    store.state_filter(|object| {
-        is_owned(id, object) && object.meta().namespace.as_deref() == Some(&id.namespace)
-    })
-}
-
-async fn remove<K>(id: &Identity, api: &Api<K>, objects: Vec<Arc<K>>) -> Result<(), Error>
+pub(super) async fn remove<K>(
+    id: &Identity,
+    api: &Api<K>,
+    objects: Vec<Arc<K>>,
+) -> Result<(), Error>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
@@ -317,7 +310,7 @@ where
     Ok(())
 }
 
-async fn patch<K>(api: &Api<K>, name: &str, desired: &Value) -> Result<(), Error>
+pub(super) async fn patch<K>(api: &Api<K>, name: &str, desired: &Value) -> Result<K, Error>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
 {
@@ -327,7 +320,7 @@ where
         .await
         .map_err(|source| Error::write::<K>(name, source))?;
     tracing::info!(kind = %K::kind(&()), namespace = applied.namespace(), name, "applied");
-    Ok(())
+    Ok(applied)
 }
 
 pub(super) fn to_json<K: Serialize>(object: &K) -> Result<Value, Error> {

@@ -1,29 +1,31 @@
 //! The objects that belong to `PostService`s, watched by label and kept in memory.
 
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::Api;
 use kube::core::NamespaceResourceScope;
-use kube::{Client, Resource, ResourceExt as _};
-use kube_runtime::reflector::{self, ObjectRef, Store};
+use kube::{Client, Resource};
+use kube_runtime::reflector::ObjectRef;
 use kube_runtime::{WatchStreamExt as _, watcher};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::OnceCell;
 
+use super::Scope;
 use super::foreign::Foreign;
-use super::{Scope, ownership};
+use super::packed::Packed;
+use super::store::{self, Ended, Store};
 use crate::api::v1alpha1::PostService;
-use crate::build::{INSTANCE, MANAGED_BY, MANAGER};
+use crate::build::{MANAGED_BY, MANAGER};
 use crate::foreign::{ServiceMonitor, TargetGroupBinding};
 
-/// Objects that are listed at once. A decoded page is many times its pruned objects, and the memory
-/// that it took does not go back: small pages keep the process small.
+/// Objects that are listed at once. The memory that a page took does not all go back: small pages
+/// keep the process small.
 pub(super) const PAGE: u32 = 100;
 
 /// One store for each kind of child.
@@ -38,6 +40,8 @@ pub struct Children {
     pub target_group_bindings: Foreign<TargetGroupBinding>,
     /// Migration Jobs.
     pub jobs: Store<Job>,
+    /// What was, is and shall be rolled out.
+    pub revisions: Store<ControllerRevision>,
     /// Deployments.
     pub deployments: Store<Deployment>,
     /// Protection of the pods against drains.
@@ -46,7 +50,6 @@ pub struct Children {
     pub autoscalers: Store<HorizontalPodAutoscaler>,
     /// Scraping of the pods, where the cluster knows the kind.
     pub service_monitors: Foreign<ServiceMonitor>,
-    filled: OnceCell<()>,
 }
 
 /// Changes of children, each as a reference to the owner.
@@ -57,16 +60,16 @@ impl Children {
     pub fn watch(client: &Client, scope: &Scope) -> (Self, Changes) {
         let mut changes = Vec::new();
         let children = Self {
-            service_accounts: store(scope.api(client), &mut changes),
-            network_policies: store(scope.api(client), &mut changes),
-            services: store(scope.api(client), &mut changes),
+            service_accounts: kind(scope.api(client), &mut changes),
+            network_policies: kind(scope.api(client), &mut changes),
+            services: kind(scope.api(client), &mut changes),
             target_group_bindings: Foreign::watch(client, scope, &mut changes),
-            jobs: store(scope.api(client), &mut changes),
-            deployments: store(scope.api(client), &mut changes),
-            disruption_budgets: store(scope.api(client), &mut changes),
-            autoscalers: store(scope.api(client), &mut changes),
+            jobs: kind(scope.api(client), &mut changes),
+            revisions: kind(scope.api(client), &mut changes),
+            deployments: kind(scope.api(client), &mut changes),
+            disruption_budgets: kind(scope.api(client), &mut changes),
+            autoscalers: kind(scope.api(client), &mut changes),
             service_monitors: Foreign::watch(client, scope, &mut changes),
-            filled: OnceCell::new(),
         };
         (children, futures::stream::select_all(changes).boxed())
     }
@@ -80,30 +83,25 @@ impl Children {
     }
 
     /// Waits until every store holds the cluster's state once.
-    ///
-    /// Of all who wait only one asks the stores: `Store::wait_until_ready` wakes only the last task
-    /// that polled it, others would wait for ever.
-    pub async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
-        let fill = || async {
-            self.service_accounts.wait_until_ready().await?;
-            self.network_policies.wait_until_ready().await?;
-            self.services.wait_until_ready().await?;
-            self.target_group_bindings.asked().await;
-            self.jobs.wait_until_ready().await?;
-            self.deployments.wait_until_ready().await?;
-            self.disruption_budgets.wait_until_ready().await?;
-            self.autoscalers.wait_until_ready().await?;
-            self.service_monitors.asked().await;
-            Ok(())
-        };
-        self.filled.get_or_try_init(fill).await.copied()
+    pub async fn ready(&self) -> Result<(), Ended> {
+        self.service_accounts.filled().await?;
+        self.network_policies.filled().await?;
+        self.services.filled().await?;
+        self.target_group_bindings.asked().await;
+        self.jobs.filled().await?;
+        self.revisions.filled().await?;
+        self.deployments.filled().await?;
+        self.disruption_budgets.filled().await?;
+        self.autoscalers.filled().await?;
+        self.service_monitors.asked().await;
+        Ok(())
     }
 }
 
-fn store<K: Child>(api: Api<K>, all_changes: &mut Vec<Changes>) -> Store<K> {
-    let (reader, changes) = watch(api);
+fn kind<K: Child>(api: Api<Packed<K>>, all_changes: &mut Vec<Changes>) -> Store<K> {
+    let (store, changes) = watch(api);
     all_changes.push(changes);
-    reader
+    store
 }
 
 /// What every kind of child is.
@@ -132,46 +130,36 @@ impl<K> Child for K where
 }
 
 /// The children of one kind, and their changes.
-pub(super) fn watch<K: Child>(api: Api<K>) -> (Store<K>, Changes) {
-    let (reader, writer) = reflector::store();
+pub(super) fn watch<K: Child>(api: Api<Packed<K>>) -> (Store<K>, Changes) {
+    let (store, mut writer) = store::store();
     let config = watcher::Config::default()
         .labels(&format!("{MANAGED_BY}={MANAGER}"))
         .page_size(PAGE);
     let changes = watcher(api, config)
         .default_backoff()
-        .modify(|object| ownership::prune(object.managed_fields_mut()))
-        .reflect(writer)
-        .touched_objects();
-    (reader, owners(changes).boxed())
-}
-
-fn owners<K: Resource<DynamicType = ()>>(
-    changes: impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
-) -> impl Stream<Item = ObjectRef<PostService>> + Send {
-    changes.filter_map(|change| {
-        futures::future::ready(match change {
-            Ok(object) => owner(&object),
-            Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted, starting again");
-                None
-            }
-        })
-    })
+        .filter_map(move |event| {
+            futures::future::ready(match event {
+                Ok(event) => writer.take(event).as_ref().and_then(owner),
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted, starting again");
+                    None
+                }
+            })
+        });
+    (store, changes.boxed())
 }
 
 /// The owner; of an object without one, the `PostService` that it was made for.
-fn owner<K: Resource>(object: &K) -> Option<ObjectRef<PostService>> {
-    let namespace = object.namespace()?;
-    if object.owner_references().is_empty() {
-        let made_for = object.labels().get(INSTANCE)?;
-        return Some(ObjectRef::new(made_for).within(&namespace));
-    }
-    object
-        .owner_references()
-        .iter()
-        .find(|owner| {
-            owner.kind == PostService::kind(&())
-                && owner.api_version == PostService::api_version(&())
-        })
-        .map(|owner| ObjectRef::new(&owner.name).within(&namespace))
+fn owner(object: &ObjectMeta) -> Option<ObjectRef<PostService>> {
+    let name = match object.owner_references.as_deref() {
+        None | Some([]) => store::made_for(object)?,
+        Some(owners) => {
+            let is_ours = |owner: &&OwnerReference| {
+                owner.kind == PostService::kind(&())
+                    && owner.api_version == PostService::api_version(&())
+            };
+            &owners.iter().find(is_ours)?.name
+        }
+    };
+    Some(ObjectRef::new(name).within(object.namespace.as_deref()?))
 }

@@ -71,6 +71,7 @@ struct AccountsQuestion {
     uid: String,
     admin_secret: String,
     policy: Policy,
+    kept: Vec<String>,
 }
 
 impl Databases {
@@ -84,17 +85,19 @@ impl Databases {
         }
     }
 
-    /// The latest answer, if any; `after` is the uid of the migration Job that ended last.
+    /// The latest answer, if any; `after` is the uid of the migration Job that ended last, and
+    /// `kept_accounts` are those of revisions that may come back.
     pub fn ask(
         &self,
         spec: &Validated,
         credentials: &Credentials,
         after: Option<String>,
+        kept_accounts: Vec<String>,
         who: &ObjectRef<PostService>,
         pace: Pace,
     ) -> Option<Answer> {
         let create = spec.spec.database.create_database;
-        let keeper = self.keeper(spec, credentials);
+        let keeper = self.keeper(spec, credentials, kept_accounts);
         let question = Question {
             fingerprint: credentials.fingerprint.clone(),
             place: credentials.place.clone(),
@@ -104,6 +107,7 @@ impl Databases {
                 uid: spec.id.uid.clone(),
                 admin_secret: keeper.admin_secret.clone(),
                 policy: keeper.policy.clone(),
+                kept: keeper.kept.clone(),
             }),
         };
         let max_age = |answer: &Answer| match answer {
@@ -130,7 +134,12 @@ impl Databases {
         }
     }
 
-    fn keeper(&self, spec: &Validated, credentials: &Credentials) -> Option<Keeper> {
+    fn keeper(
+        &self,
+        spec: &Validated,
+        credentials: &Credentials,
+        kept: Vec<String>,
+    ) -> Option<Keeper> {
         let bootstrap = spec.spec.database.bootstrap.as_ref()?;
         let id = &spec.id;
         let secret = own_secrets::empty(spec, &own_secrets::database_name(&id.name));
@@ -142,6 +151,7 @@ impl Databases {
                 interval: spec.rotation_interval,
                 rotate_token: spec.rotate.clone(),
             },
+            kept,
             admin_secret: bootstrap.admin_secret_ref.name.clone(),
             create_database: spec.spec.database.create_database,
             vault: Vault::new(self.client.clone(), secret, pods, self.permit.clone()),

@@ -1,9 +1,9 @@
 //! Why a pass ends early.
 
 use kube::Resource;
-use kube_runtime::reflector;
 
 use super::pass::PASS_LIMIT;
+use super::store::Ended;
 
 /// Why a pass ended early. The next one comes by itself.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum Error {
     Slow,
     /// A watch ended for good.
     #[error("the cache of children ended")]
-    CacheEnded(#[from] reflector::store::WriterDropped),
+    CacheEnded(#[from] Ended),
 }
 
 /// How an object of that kind could be taken over instead.

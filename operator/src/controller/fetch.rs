@@ -11,11 +11,13 @@ use kube_runtime::reflector::ObjectRef;
 
 use super::foreign::Known;
 use super::load_balancer::{Binding, Seen};
+use super::mask::Mask;
 use super::secrets::{AuthKeys, RawSecrets};
 use super::{Context, Error, load_balancer};
-use crate::api::v1alpha1::PostService;
-use crate::build::{migration_job, own_secrets};
+use crate::api::v1alpha1::{PostService, PostServiceStatus, RolloutStep};
+use crate::build::{self, migration_job, own_secrets, revision};
 use crate::foreign::TargetGroupBinding;
+use crate::rollout::pods::{PodSeen, Trouble};
 use crate::rollout::replicas::{self, Authority, Number};
 use crate::rollout::{self, JobState, Running, Step};
 
@@ -38,23 +40,46 @@ pub struct Inputs {
     pub finish_jobs: Vec<Arc<Job>>,
     /// Last lines of the newest failed migration pod.
     pub migration_failure: Option<String>,
-    /// Why the newest pods do not start, where they do not.
-    pub pod_trouble: Option<String>,
+    /// Pods of migration Jobs, while one runs.
+    pub migrating: Vec<PodSeen>,
+    /// Pods of the service, while not all of them serve.
+    pub pods: Vec<PodSeen>,
+    /// Name of the Secret that the current revision's pods read, if it is there.
+    pub env_secret: Option<String>,
+}
+
+impl Inputs {
+    /// Hides secret values in what pods say of themselves.
+    pub fn hide(&mut self, mask: &Mask) {
+        if let Some(words) = &mut self.migration_failure {
+            mask.hide(words);
+        }
+        for pod in self.migrating.iter_mut().chain(&mut self.pods) {
+            if let Some(evidence) = pod.trouble.as_mut().map(Trouble::evidence_mut) {
+                mask.hide(&mut evidence.message);
+            }
+        }
+    }
 }
 
 /// Reads everything.
-pub async fn inputs(service: &PostService, workload: &str, ctx: &Context) -> Result<Inputs, Error> {
+pub async fn inputs(
+    service: &PostService,
+    status: &PostServiceStatus,
+    workload: &str,
+    ctx: &Context,
+) -> Result<Inputs, Error> {
     let namespace = service.namespace().unwrap_or_default();
     let name = service.name_any();
-    let secrets = if service.spec.stopped {
-        RawSecrets::default()
+    let (secrets, env_secret) = if service.spec.stopped {
+        (RawSecrets::default(), None)
     } else {
-        secrets(service, ctx).await?
+        tokio::try_join!(secrets(service, ctx), env_secret(service, status, ctx))?
     };
     let children = &ctx.children;
     let deployment = children
         .deployments
-        .get(&ObjectRef::new(workload).within(&namespace))
+        .get(&namespace, workload)
         .filter(|live| is_of(service, &**live));
     let (finish_jobs, jobs) = owned_jobs(service, ctx)
         .into_iter()
@@ -70,12 +95,16 @@ pub async fn inputs(service: &PostService, workload: &str, ctx: &Context) -> Res
         }
         _ => None,
     };
-    let incomplete = |deployment: &Arc<Deployment>| !running(service, deployment).complete;
+    let running = deployment
+        .as_deref()
+        .map(|live| running(service, status, live));
     let starting = newest_state == Some(JobState::Running);
-    let pod_trouble = if starting || deployment.as_ref().is_some_and(incomplete) {
-        pod_trouble(&pods, &name).await?
+    let under_way =
+        starting || is_rolling(status) || running.as_ref().is_some_and(|running| !running.complete);
+    let (migrating, pods) = if under_way {
+        list_pods(&pods, &name).await?
     } else {
-        None
+        (Vec::new(), Vec::new())
     };
     Ok(Inputs {
         secrets,
@@ -83,13 +112,15 @@ pub async fn inputs(service: &PostService, workload: &str, ctx: &Context) -> Res
             deployment: deployment.as_deref().map(Number::of),
             autoscaler: is_autoscaled(service, workload, &namespace, ctx),
         },
-        running: deployment.as_deref().map(|live| running(service, live)),
+        running,
         deployment,
         load_balancer: Seen::default(),
         jobs,
         finish_jobs,
         migration_failure,
-        pod_trouble,
+        migrating,
+        pods,
+        env_secret,
     })
 }
 
@@ -121,11 +152,7 @@ fn binding(service: &PostService, ctx: &Context) -> Binding {
     let Known::Yes(store) = ctx.children.target_group_bindings.known() else {
         return Binding::Unknown;
     };
-    let uid = service.uid();
-    let bindings = store.state_filter(|binding| {
-        let owners = binding.owner_references();
-        owners.iter().any(|owner| Some(&owner.uid) == uid.as_ref())
-    });
+    let bindings = store.owned(&service.uid().unwrap_or_default(), |_| true);
     let is_bound = |binding: &Arc<TargetGroupBinding>| {
         let status = binding.status.as_ref();
         let observed = status.and_then(|status| status.observed_generation);
@@ -201,17 +228,47 @@ fn refuse_foreign(service: &PostService, secret: &Secret) -> Result<(), Error> {
     })
 }
 
+/// Name of the Secret that the current revision's pods read, if it is there: somebody may have
+/// removed it.
+async fn env_secret(
+    service: &PostService,
+    status: &PostServiceStatus,
+    ctx: &Context,
+) -> Result<Option<String>, Error> {
+    let (name, namespace) = (service.name_any(), service.namespace().unwrap_or_default());
+    let current = status
+        .rollout
+        .as_ref()
+        .and_then(|rollout| rollout.current.as_ref());
+    let id = current.and_then(|current| current.strip_prefix(&revision::name(&name, "")));
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    let secrets = Api::<Secret>::namespaced(ctx.client.clone(), &namespace);
+    let secret = own_secrets::env_name(&name, id);
+    let found = secrets.get_metadata_opt(&secret).await;
+    let found = found.map_err(|source| Error::Read {
+        what: "Secrets",
+        source,
+    })?;
+    Ok(found.map(|_| secret))
+}
+
 /// The live Deployment, as the state machine sees it.
-pub fn running(service: &PostService, deployment: &Deployment) -> Running {
-    let phase = service.status.as_ref().and_then(|s| s.phase.as_deref());
-    let observed = service.status.as_ref().and_then(|s| s.observed_generation);
-    let settled = phase == Some(Step::Idle.as_str()) && observed == service.metadata.generation;
+fn running(service: &PostService, status: &PostServiceStatus, deployment: &Deployment) -> Running {
+    let settled = status.phase.as_deref() == Some(Step::Idle.as_str())
+        && status.observed_generation == service.metadata.generation
+        && !is_rolling(status);
     rollout::running(deployment, Authority::of(&service.spec), settled)
 }
 
+fn is_rolling(status: &PostServiceStatus) -> bool {
+    let rollout = status.rollout.as_ref();
+    rollout.is_some_and(|rollout| rollout.step != RolloutStep::Idle)
+}
+
 fn is_autoscaled(service: &PostService, name: &str, namespace: &str, ctx: &Context) -> bool {
-    let reference = ObjectRef::new(name).within(namespace);
-    let live = ctx.children.autoscalers.get(&reference);
+    let live = ctx.children.autoscalers.get(namespace, name);
     live.is_some_and(|live| live.metadata.deletion_timestamp.is_none() && is_of(service, &*live))
 }
 
@@ -222,7 +279,8 @@ fn is_of<K: Resource>(service: &PostService, object: &K) -> bool {
 }
 
 fn owned_jobs(service: &PostService, ctx: &Context) -> Vec<Arc<Job>> {
-    ctx.children.jobs.state_filter(|job| is_of(service, job))
+    let uid = service.uid().unwrap_or_default();
+    ctx.children.jobs.owned(&uid, |_| true)
 }
 
 /// The termination message of a Job's last pod.
@@ -246,47 +304,18 @@ pub(super) async fn last_words(pods: &Api<Pod>, job: &str) -> Result<Option<Stri
         .map(|(_, message)| message.trim().to_owned()))
 }
 
-/// The first container of the service that waits for a reason, in one line.
-async fn pod_trouble(pods: &Api<Pod>, name: &str) -> Result<Option<String>, Error> {
+/// Pods of migrations, and of the service.
+async fn list_pods(pods: &Api<Pod>, name: &str) -> Result<(Vec<PodSeen>, Vec<PodSeen>), Error> {
     let selector = ListParams::default()
-        .labels(&crate::build::pods_selector(name))
+        .labels(&build::pods_selector(name))
         // What the API server remembers will do: it need not ask etcd whether that is the latest.
         .match_any();
     let pods = pods.list(&selector).await.map_err(|source| Error::Read {
         what: "the Deployment's pods",
         source,
     })?;
-    Ok(pods.items.iter().find_map(describe_trouble))
-}
-
-fn describe_trouble(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let unschedulable = status
-        .conditions
-        .iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
-    if let Some(condition) = unschedulable {
-        let message = condition.message.as_deref().unwrap_or_default();
-        return Some(format!(
-            "pod {} cannot be scheduled: {message}",
-            pod.name_any()
-        ));
-    }
-    let container = status.container_statuses.iter().flatten().next()?;
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let reason = waiting
-        .reason
-        .as_deref()
-        .filter(|reason| *reason != "ContainerCreating")?;
-    let ended = container
-        .last_state
-        .as_ref()
-        .and_then(|state| state.terminated.as_ref());
-    let last = ended.map_or(String::new(), |ended| {
-        let message = ended.message.as_deref().unwrap_or_default().trim();
-        format!(", exit code {}: {message}", ended.exit_code)
-    });
-    let detail = waiting.message.as_deref().unwrap_or_default();
-    Some(format!("pod {}: {reason}: {detail}{last}", pod.name_any()))
+    let (migrating, serving): (Vec<_>, Vec<_>) =
+        pods.items.iter().partition(|pod| build::is_migrating(pod));
+    let seen = |pods: Vec<&Pod>| pods.into_iter().map(PodSeen::of).collect();
+    Ok((seen(migrating), seen(serving)))
 }

@@ -1,10 +1,13 @@
 //! From what a pass found to conditions. Pure.
 
+mod rollout;
+
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::load_balancer;
 use super::report::Pass;
+use super::retention;
 use super::secrets::{Credentials, SecretFault};
+use super::{load_balancer, observe};
 use crate::adoption;
 use crate::api::RETRY_ANNOTATION;
 use crate::api::conditions::{ConditionType, Finding, Truth};
@@ -13,7 +16,8 @@ use crate::build::service;
 use crate::database::DatabaseFacts;
 use crate::database::budget::Budget;
 use crate::registry::RegistryError;
-use crate::rollout::{self, JobState, Migration, Step};
+use crate::rollout::pods::Trouble;
+use crate::rollout::{JobState, Migration, Step};
 
 /// Every condition, from what the pass found. Pure; nothing of an earlier pass goes in.
 pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
@@ -33,6 +37,10 @@ pub fn all(pass: &Pass<'_>) -> Vec<Finding> {
     }
     findings.push(secrets(pass.credentials));
     findings.extend(image(pass));
+    findings.extend(retention::finding(
+        &pass.retention,
+        &pass.previous.conditions,
+    ));
     findings.extend(database_finding(pass));
     findings.extend(migrations(pass));
     findings.extend(pass.adoption.map(|plan| adoption(pass, plan)));
@@ -120,16 +128,14 @@ fn overall(pass: &Pass<'_>) -> Vec<Finding> {
         }
         (Step::Bootstrapping, None) => progressing("Bootstrapping", "connecting to the database"),
         (Step::Migrating, _) => {
-            let trouble = pass.inputs.pod_trouble.as_deref();
-            progressing(
-                "Migrating",
-                trouble.unwrap_or("the migration Job is running"),
-            )
+            let mut pods = pass.inputs.migrating.iter().filter(|pod| !pod.ending);
+            let trouble = pods.find_map(|pod| pod.trouble.as_ref());
+            let words = trouble.map_or("the migration Job is running".into(), Trouble::to_string);
+            progressing("Migrating", &words)
         }
-        (Step::RollingOut, _) => match deadline(pass) {
-            Some(message) => vec![ready(Truth::False, "Degraded", &message)],
-            None => progressing("RollingOut", &rolling_out(pass)),
-        },
+        (Step::Baking | Step::RollingOut | Step::RollingBack | Step::RolledBack, _) => {
+            rollout::overall(pass)
+        }
     }
 }
 
@@ -179,25 +185,6 @@ fn is_transient(error: &RegistryError) -> bool {
     matches!(error, RegistryError::Unavailable { .. })
 }
 
-fn deadline(pass: &Pass<'_>) -> Option<String> {
-    let message = pass
-        .inputs
-        .deployment
-        .as_deref()
-        .and_then(rollout::deadline_message)?;
-    Some(match &pass.inputs.pod_trouble {
-        Some(trouble) => format!("{message} {trouble}"),
-        None => message,
-    })
-}
-
-fn rolling_out(pass: &Pass<'_>) -> String {
-    pass.inputs
-        .pod_trouble
-        .clone()
-        .unwrap_or_else(|| "waiting for pods of the wanted image to serve".to_owned())
-}
-
 fn available(deployment: Option<&Deployment>) -> Finding {
     let pods = deployment
         .and_then(|deployment| deployment.status.as_ref())
@@ -242,7 +229,7 @@ fn image(pass: &Pass<'_>) -> Option<Finding> {
             message,
         ))
     };
-    match (&pass.observed.image, &pass.plan.wanted) {
+    match (&pass.observed.image, &pass.sight.aim.image) {
         (Some(Err(error)), _) => {
             let truth = if is_transient(error) {
                 Truth::Unknown
@@ -262,10 +249,11 @@ fn image(pass: &Pass<'_>) -> Option<Finding> {
 
 fn image_reason(error: &RegistryError) -> &'static str {
     match error {
-        RegistryError::TagNotFound { .. } | RegistryError::RepositoryNotFound { .. } => {
-            "TagNotFound"
-        }
-        RegistryError::AccessDenied { .. } => "AccessDenied",
+        RegistryError::TagNotFound { .. }
+        | RegistryError::Archived { .. }
+        | RegistryError::RepositoryNotFound { .. } => "TagNotFound",
+        RegistryError::NoMatchingTag { .. } => "NoMatchingTag",
+        RegistryError::AccessDenied { .. } | RegistryError::NotPublic { .. } => "AccessDenied",
         RegistryError::Unavailable { .. } | RegistryError::Unsupported { .. } => {
             "RegistryUnavailable"
         }
@@ -333,7 +321,7 @@ fn migrations(pass: &Pass<'_>) -> Option<Finding> {
         Migration::Job(JobState::Complete) => finding(
             Truth::True,
             "Complete",
-            "the schema fits the wanted image".into(),
+            "the schema fits what shall run".into(),
         ),
         Migration::Disabled => finding(
             Truth::True,
@@ -355,11 +343,9 @@ fn migrations(pass: &Pass<'_>) -> Option<Finding> {
 /// Why the migration failed, and what to do.
 pub fn migration_failure(pass: &Pass<'_>) -> String {
     let job = pass.job.as_deref().unwrap_or_default();
-    let words = pass
-        .inputs
-        .migration_failure
-        .as_deref()
-        .unwrap_or("its pod left no message");
+    let stuck = observe::stuck(pass.inputs, job).map(ToString::to_string);
+    let words = pass.inputs.migration_failure.clone().or(stuck);
+    let words = words.unwrap_or_else(|| "its pod left no message".to_owned());
     format!(
         "migration Job {job} failed: {words}. Mend the cause, then set annotation {RETRY_ANNOTATION} to a new value"
     )

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use kube::Client;
-use kube_runtime::reflector::{ObjectRef, Store};
+use kube_runtime::reflector::ObjectRef;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::Scope;
 use super::children::{self, Changes, Child};
+use super::store::Store;
 use crate::api::v1alpha1::PostService;
 
 /// How often the cluster is asked which kinds it knows.
@@ -85,7 +86,7 @@ async fn follow<K: Child>(
         tokio::select! {
             _ = poll.tick() => match (is_known::<K>(&client).await, changes.is_some()) {
                 (Ok(true), false) => {
-                    let (store, watched) = children::watch(scope.api::<K>(&client));
+                    let (store, watched) = children::watch::<K>(scope.api(&client));
                     changes = Some(watched);
                     tell.send_replace(Known::Yes(store));
                     tracing::info!(kind = %K::kind(&()), "the cluster knows the kind");

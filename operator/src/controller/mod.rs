@@ -9,26 +9,36 @@ mod exposure;
 mod fetch;
 mod findings;
 mod foreign;
+mod images;
 mod load_balancer;
+mod mask;
 mod observe;
 mod observer;
 mod ownership;
+mod packed;
 mod pass;
 mod publish;
 mod replicas;
 mod report;
+mod retention;
+mod rollouts;
 mod secret_key;
 pub mod secrets;
+mod selector;
 mod settling;
 mod standby;
+mod store;
 mod stored;
+mod survey;
+mod traffic;
+mod turn;
 pub mod validate;
 mod warnings;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::api::Api;
 use kube::{Client, Resource, ResourceExt as _};
 use kube_runtime::controller::Action;
@@ -40,15 +50,14 @@ use crate::api::v1alpha1::PostService;
 use crate::build::Settings;
 use crate::database::{Permit, Revoked};
 use crate::lease::Fence;
-use crate::registry::{Registry, RegistryError, RegistryImage};
+use crate::registry::{Address, Registry};
 use children::{Changes, Children};
 use databases::Databases;
-use observe::ImageQuestion;
-use observer::Observer;
+use images::Images;
 use publish::Publisher;
 use settling::Settling;
 use standby::Gate;
-use stored::Stored;
+use stored::{Read, Stored};
 use warnings::ServiceWarnings;
 
 pub use error::Error;
@@ -81,13 +90,13 @@ impl Scope {
 /// What every pass uses.
 pub struct Context {
     client: Client,
-    registry: Arc<dyn Registry>,
     settings: Settings,
     fence: Fence,
     children: Children,
     publisher: Publisher,
-    images: Arc<Observer<ImageQuestion, Result<RegistryImage, RegistryError>>>,
+    images: Images,
     databases: Databases,
+    pods: traffic::Pods,
     settling: Settling,
     warnings: ServiceWarnings,
 }
@@ -112,18 +121,20 @@ pub async fn run_as(
     settings: Settings,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
+    let leading = role.leading.shared();
     let fence = role.fence.clone();
     let permit = Permit::new(move || fence.check().map_err(|_| Revoked));
     let (wake, woken) = mpsc::unbounded_channel();
     let (children, changes) = Children::watch(&client, &scope);
     let discoveries = children.discoveries();
+    let follow = registry.clone();
     let context = Arc::new(Context {
-        registry,
         settings,
         fence: role.fence,
         children,
         publisher: Publisher::new(client.clone()),
-        images: Observer::new(wake.clone()),
+        images: Images::new(registry, wake.clone()),
+        pods: traffic::Pods::new(wake.clone()),
         warnings: ServiceWarnings::new(client.clone(), wake.clone()),
         databases: Databases::new(client.clone(), wake, permit),
         settling: Settling::default(),
@@ -134,7 +145,7 @@ pub async fn run_as(
     let pages = watcher::Config::default().page_size(children::PAGE);
     let objects = watcher(scope.api::<Stored>(&client), pages)
         .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
+        .modify(Stored::forget_metadata)
         .inspect(move |event| {
             if matches!(event, Ok(watcher::Event::InitDone)) {
                 filled.send_replace(true);
@@ -143,7 +154,7 @@ pub async fn run_as(
         .reflect(writer)
         .applied_objects();
     standby::show_conditions(&role.health, reader.clone());
-    let gate = Gate::new(role.leading, is_filled.clone());
+    let gate = Gate::new(leading.clone().boxed(), is_filled.clone());
     let changes = gate.hold_references(changes.map(stored).boxed());
     let discoveries = gate.hold_references(discoveries.boxed());
     let objects = gate.hold_objects(objects.boxed(), reader.clone());
@@ -169,9 +180,17 @@ pub async fn run_as(
         }
         std::future::pending::<()>().await;
     };
+    let images = context.clone();
+    let follow_changes = async {
+        // Only who leads takes messages from a queue: a standby would keep them from it.
+        leading.await;
+        let ask_again = move |repository: &Address| images.images.outdate(repository);
+        follow.follow(Box::new(ask_again)).await;
+    };
     tokio::select! {
         () = controller => {}
         () = say_ready => {}
+        () = follow_changes => {}
     }
 }
 
@@ -193,9 +212,9 @@ async fn reconcile(object: Arc<Stored>, ctx: Arc<Context>) -> Result<Action, Err
         return Ok(Action::await_change());
     }
     let started = Instant::now();
-    let result = match &*object {
-        Stored::Decoded(service) => Box::pin(pass::limited(service, &ctx)).await,
-        Stored::Undecodable(object) => pass::undecodable(object, &ctx).await,
+    let result = match stored::read(&object) {
+        Read::Decoded(service) => Box::pin(pass::limited(&service, &ctx)).await,
+        Read::Undecodable(object) => pass::undecodable(&object, &ctx).await,
     };
     let outcome = if result.is_ok() { "success" } else { "error" };
     metrics::counter!("post_operator_reconciles_total", "result" => outcome).increment(1);

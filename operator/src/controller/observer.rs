@@ -53,6 +53,8 @@ struct Slot<A> {
     answered: Instant,
     asked: Instant,
     in_flight: bool,
+    /// Something happened that the answer, or the one on its way, may not know of.
+    outdated: bool,
     interested: HashSet<ObjectRef<PostService>>,
 }
 
@@ -96,21 +98,48 @@ where
                 answered: now,
                 asked: now,
                 in_flight: false,
+                outdated: false,
                 interested: HashSet::new(),
             });
         slot.asked = now;
         if !slot.interested.contains(who) {
             slot.interested.insert(who.clone());
         }
-        let fresh = slot
-            .answer
-            .as_ref()
-            .is_some_and(|a| now - slot.answered < max_age(a));
+        let fresh = !slot.outdated
+            && slot
+                .answer
+                .as_ref()
+                .is_some_and(|a| now - slot.answered < max_age(a));
         if !fresh && !slot.in_flight {
             slot.in_flight = true;
+            slot.outdated = false;
             tokio::spawn(self.clone().refresh(question.clone(), read()));
         }
         slot.answer.clone()
+    }
+
+    /// The latest answer to `question`, if any; nothing is asked.
+    pub fn latest(&self, question: &Q) -> Option<A> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.by_question.get(question)?.answer.clone()
+    }
+
+    /// Has questions of this kind asked again, by the passes of those who asked them, at once.
+    pub fn outdate(&self, concerned: impl Fn(&Q) -> bool) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for (question, slot) in &mut slots.by_question {
+            if concerned(question) {
+                slot.outdated = true;
+                self.call(&slot.interested);
+            }
+        }
+    }
+
+    fn call<'a>(&self, all: impl IntoIterator<Item = &'a ObjectRef<PostService>>) {
+        for who in all {
+            // The controller has ended when nobody receives: there is no pass to call.
+            let _ = self.wake.send(who.clone());
+        }
     }
 
     async fn refresh<F>(self: Arc<Self>, question: Q, read: F)
@@ -124,18 +153,13 @@ where
         let Some(slot) = slots.by_question.get_mut(&question) else {
             return;
         };
-        let changed = slot.answer.as_ref() != Some(&answer);
+        let called_for = slot.outdated || slot.answer.as_ref() != Some(&answer);
         slot.answer = Some(answer);
         slot.answered = Instant::now();
         slot.in_flight = false;
-        let interested = std::mem::take(&mut slot.interested);
-        if changed {
-            for who in interested {
-                // The controller has ended when nobody receives: there is no pass to call.
-                let _ = self.wake.send(who);
-            }
-        } else {
-            slot.interested = interested;
+        if called_for {
+            // Who still wants to know asks again.
+            self.call(&std::mem::take(&mut slot.interested));
         }
     }
 }
@@ -171,5 +195,33 @@ mod tests {
         assert_eq!(woken.recv().await, Some(who()));
         assert_eq!(ask(Duration::from_mins(1)), Some(7));
         assert_eq!(reads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn an_outdated_answer_is_asked_again_by_those_who_wait_for_it() {
+        let (wake, mut woken) = mpsc::unbounded_channel();
+        let observer = Observer::<&str, usize>::new(wake);
+        let reads = Arc::new(AtomicUsize::new(0));
+        let ask = || {
+            let reads = reads.clone();
+            let read = || async move { reads.fetch_add(1, Ordering::SeqCst) };
+            observer.ask(&"listing", &who(), |_| Duration::from_hours(1), read)
+        };
+        assert_eq!(ask(), None);
+        assert_eq!(woken.recv().await, Some(who()));
+        assert_eq!(ask(), Some(0));
+        observer.outdate(|question| *question == "another");
+        observer.outdate(|question| *question == "listing");
+        assert_eq!(woken.recv().await, Some(who()));
+        assert_eq!(ask(), Some(0));
+        // Outdated while the answer is on its way: it is called for once more.
+        observer.outdate(|_| true);
+        assert_eq!(woken.recv().await, Some(who()));
+        assert_eq!(woken.recv().await, Some(who()));
+        assert_eq!(observer.latest(&"listing"), Some(1));
+        ask();
+        assert_eq!(woken.recv().await, Some(who()));
+        assert_eq!(observer.latest(&"listing"), Some(2));
+        assert!(woken.try_recv().is_err());
     }
 }

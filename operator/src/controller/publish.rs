@@ -61,10 +61,15 @@ impl<'a> From<&'a PostService> for Subject<'a> {
     }
 }
 
+/// Events that a recorder remembers, to count repetitions: six minutes' of them would be most of a
+/// small operator's memory.
+const REMEMBERED: usize = 256;
+
 /// The status's writer.
 pub struct Publisher {
     client: Client,
-    recorder: Recorder,
+    reporter: Reporter,
+    recorder: Mutex<(Recorder, usize)>,
     /// By uid: what was written and has not yet come back through the watch.
     written: Mutex<HashMap<String, Written>>,
 }
@@ -82,7 +87,8 @@ impl Publisher {
             instance: std::env::var("POD_NAME").ok(),
         };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Mutex::new((Recorder::new(client.clone(), reporter.clone()), 0)),
+            reporter,
             client,
             written: Mutex::default(),
         }
@@ -145,6 +151,18 @@ impl Publisher {
         written.insert(uid, Written { version, status });
     }
 
+    /// A recorder that remembers the last Events; another one, once it has enough to remember.
+    fn recorder(&self) -> Recorder {
+        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        let (present, events) = &mut *recorder;
+        *events += 1;
+        if *events > REMEMBERED {
+            *present = Recorder::new(self.client.clone(), self.reporter.clone());
+            *events = 1;
+        }
+        present.clone()
+    }
+
     async fn event(&self, metadata: &ObjectMeta, condition: &Condition) {
         let bad = condition.type_ == ConditionType::Stalled.as_str()
             || condition.status == "False" && !is_waited_for(condition)
@@ -169,7 +187,7 @@ impl Publisher {
             uid: metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        if let Err(error) = self.recorder.publish(&event, &regarding).await {
+        if let Err(error) = self.recorder().publish(&event, &regarding).await {
             tracing::warn!(%error, reason = condition.reason, "an Event could not be written");
         }
     }

@@ -6,10 +6,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource as _, ResourceExt as _};
-use kube_runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 
-use super::apply::{kind, live, to_json};
+use super::apply::{exists, kind, to_json};
 use super::validate::Identity;
 use super::{Context, Error};
 use crate::build::{Others, Wanted};
@@ -64,7 +63,7 @@ async fn make(
     let name = deployment.name_any();
     let deployments = Api::<Deployment>::namespaced(ctx.client.clone(), &id.namespace);
     let store = &ctx.children.deployments;
-    if live(id, &name, store, &deployments).await?.is_some() {
+    if exists(id, &name, store, ctx).await? {
         return Ok(None);
     }
     let mut whole = deployment.clone();
@@ -89,8 +88,7 @@ async fn write(id: &Identity, number: Write, ctx: &Context) -> Result<(), Error>
         .map(|before| json!({BEFORE_STOP: before.to_string()}));
     // With a uid it is never made by this, which would be refused as half a Deployment: one that is
     // gone by now is a conflict.
-    let reference = ObjectRef::new(&id.workload).within(&id.namespace);
-    let known = ctx.children.deployments.get(&reference);
+    let known = ctx.children.deployments.get(&id.namespace, &id.workload);
     let uid = known.and_then(|live| live.uid());
     let body = json!({
         "apiVersion": Deployment::api_version(&()), "kind": Deployment::kind(&()),

@@ -5,15 +5,18 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::fetch::Inputs;
 use super::findings;
+use super::retention;
+use super::rollouts::Sight;
 use super::secrets::{Credentials, SecretFault};
 use super::validate::Validated;
 use crate::adoption;
 use crate::api::conditions::{ConditionType, Finding, Truth};
 use crate::api::v1alpha1::{
-    DatabaseStatus, Endpoint, ImageRef, MigrationState, MigrationStatus, PostServiceStatus,
+    DatabaseStatus, Endpoint, ImageStatus, MigrationState, MigrationStatus, PostServiceStatus,
 };
 use crate::build::{self, Front};
-use crate::rollout::{JobState, Migration, Observed, Plan, Step};
+use crate::rollout::machine::{Candidate, Memory, Seen};
+use crate::rollout::{JobState, Migration, Observed, Plan};
 
 /// Everything a pass found out, for [`status`].
 pub struct Pass<'a> {
@@ -27,7 +30,13 @@ pub struct Pass<'a> {
     pub observed: &'a Observed,
     /// What the planner decided.
     pub plan: &'a Plan,
-    /// The migration Job of the wanted image.
+    /// What there is of rollouts.
+    pub sight: &'a Sight,
+    /// What the state machine remembers.
+    pub memory: &'a Memory,
+    /// What it saw.
+    pub seen: &'a Seen,
+    /// The migration Job of what shall run.
     pub job: Option<String>,
     /// The last report.
     pub previous: &'a PostServiceStatus,
@@ -37,6 +46,8 @@ pub struct Pass<'a> {
     pub adoption: Option<&'a adoption::Plan>,
     /// Which Services there are.
     pub front: &'a Front,
+    /// Whether the registry keeps what runs.
+    pub retention: Vec<(retention::Needed, retention::Answer)>,
 }
 
 /// The status after a pass that went through. Pure.
@@ -44,23 +55,10 @@ pub fn status(pass: &Pass<'_>) -> PostServiceStatus {
     let (previous, now) = (pass.previous, pass.now);
     let deployment = pass.inputs.deployment.as_deref();
     let pods = deployment.and_then(|deployment| deployment.status.as_ref());
-    let mut image = previous.image.clone();
-    if let Some(wanted) = &pass.plan.wanted {
-        image.desired = Some(wanted.reference.clone());
-    }
-    if let Some(running) = &pass.observed.running {
-        image.current = running
-            .digest
-            .as_ref()
-            .map(|digest| named(digest.as_str(), &image));
-    }
-    if pass.plan.step == Step::Idle {
-        image.last_good.clone_from(&image.current);
-    }
     PostServiceStatus {
         observed_generation: pass.spec.id.generation,
         phase: Some(pass.plan.step.as_str().to_owned()),
-        image,
+        image: images(pass),
         migration: migration(pass).or_else(|| previous.migration.clone()),
         adoption: pass.adoption.map(|adoption| adoption.status.clone()),
         database: database(pass, previous.database.as_ref()).or_else(|| previous.database.clone()),
@@ -167,17 +165,17 @@ fn endpoints(pass: &Pass<'_>) -> Vec<Endpoint> {
     outside.into_iter().chain([cluster]).collect()
 }
 
-/// What is known of a running digest, from the images of the last status.
-fn named(digest: &str, known: &crate::api::v1alpha1::ImageStatus) -> ImageRef {
-    [&known.desired, &known.current, &known.last_good]
-        .into_iter()
-        .flatten()
-        .find(|image| image.digest == digest)
-        .cloned()
-        .unwrap_or_else(|| ImageRef {
-            digest: digest.to_owned(),
-            ..ImageRef::default()
-        })
+fn images(pass: &Pass<'_>) -> ImageStatus {
+    let of = |candidate: &Option<Candidate>| {
+        let revision = pass.sight.find(&candidate.as_ref()?.id)?;
+        Some(revision.content.image.clone())
+    };
+    let desired = pass.sight.aim.image.clone();
+    ImageStatus {
+        desired: desired.or_else(|| pass.previous.image.desired.clone()),
+        current: of(&pass.memory.current),
+        last_good: of(&pass.memory.good),
+    }
 }
 
 fn migration(pass: &Pass<'_>) -> Option<MigrationStatus> {
@@ -189,7 +187,7 @@ fn migration(pass: &Pass<'_>) -> Option<MigrationStatus> {
     let credentials = pass.credentials.as_ref().ok()?;
     Some(MigrationStatus {
         job: pass.job.clone()?,
-        digest: pass.plan.wanted.as_ref()?.digest.to_string(),
+        digest: pass.seen.target.as_ref()?.digest.to_string(),
         database: credentials.place.name.clone(),
         state: match state {
             JobState::Running => MigrationState::Running,

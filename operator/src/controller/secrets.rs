@@ -1,12 +1,14 @@
 //! From the referenced Secrets to what the service needs of them. Pure.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::v1alpha1::{PostServiceSpec, SecretKeyRef};
-use crate::build::own_secrets;
+use crate::build::{self, own_secrets};
 use crate::database::ledger::{self, Ledger};
 use crate::database::{DatabaseUrl, Place, Tls};
 
@@ -15,6 +17,8 @@ const USER_POOL_ID: &str = "cognito-user-pool-id";
 const REGION: &str = "cognito-region";
 const CLIENT_ID: &str = "cognito-client-id";
 pub(super) const SECRET_KEY: &str = "secret-key";
+/// The variable with the service's URL of the database.
+const DATABASE_URL: &str = "DATABASE_URL";
 
 /// The effective names of the keys in the Secret of `auth.secretRef`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,22 +86,13 @@ pub struct Credentials {
     pub rotated_at: Option<Timestamp>,
     /// Ports on which pods reach database servers.
     pub ports: Vec<u16>,
-    /// Where pods find the values.
-    pub sources: Sources,
+    /// Every secret value that serving pods read, by the name of the variable, and [`build::CA`].
+    pub env: BTreeMap<String, SecretString>,
+    /// Where migrations find the URL.
+    pub migrator_url: SecretKeyRef,
     /// Hash of every value used. Changes when one of them does; it tells nothing about them, since
     /// the random `secret-key` is among them.
     pub fingerprint: String,
-}
-
-/// Keys of Secrets that pods read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sources {
-    /// URL for the service.
-    pub database_url: SecretKeyRef,
-    /// URL for migrations.
-    pub migrator_url: SecretKeyRef,
-    /// Key of the viewer hash.
-    pub secret_key: SecretKeyRef,
 }
 
 /// What is wrong with the Secrets.
@@ -165,21 +160,25 @@ pub fn parse(
     };
     let mut used = Used::default();
     let tls = tls(spec, &reader, raw, &mut used)?;
-    let (database, database_url, migrator_url) = database(spec, name, &reader, raw, &mut used)?;
+    let (database, migrator_url) = database(spec, name, &reader, raw, &mut used)?;
     let mut replica_port = None;
     if let Some(reference) = &spec.database.read_url_secret_ref {
         let replica = reader(raw.read.as_ref(), &reference.name).url(&reference.key)?;
-        used.add(replica.expose());
+        used.add("DATABASE_READ_URL", replica.expose());
         replica_port = Some(replica.port);
     }
     let auth = reader(raw.auth.as_ref(), &spec.auth.secret_ref.name);
     let keys = AuthKeys::of(spec);
     if spec.auth.cognito.is_none() {
-        for key in [&keys.user_pool_id, &keys.region, &keys.client_id] {
-            used.add(&auth.text(key)?);
+        for (variable, key) in [
+            ("COGNITO_USER_POOL_ID", &keys.user_pool_id),
+            ("COGNITO_REGION", &keys.region),
+            ("COGNITO_CLIENT_ID", &keys.client_id),
+        ] {
+            used.add(variable, &auth.text(key)?);
         }
     }
-    let secret_key = secret_key(name, &auth, &keys, raw, &mut used)?;
+    secret_key(name, &auth, &keys, raw, &mut used)?;
     let (place, account, rotated_at) = match database {
         Found::Url(url) => (url.place(tls), Some(url), None),
         Found::Account { place, url, since } => (Place { tls, ..place }, url, since),
@@ -191,12 +190,9 @@ pub fn parse(
         ports,
         account,
         rotated_at,
-        sources: Sources {
-            database_url,
-            migrator_url,
-            secret_key,
-        },
+        migrator_url,
         fingerprint: used.fingerprint(),
+        env: used.env,
     })
 }
 
@@ -209,19 +205,19 @@ enum Found {
     },
 }
 
-/// The database, and the keys with the URLs of service and migrations.
+/// The database, and the key with the URL for migrations.
 fn database<'a>(
     spec: &'a PostServiceSpec,
     name: &str,
     reader: &impl Fn(Option<&'a Secret>, &'a str) -> Reader<'a>,
     raw: &'a RawSecrets,
     used: &mut Used,
-) -> Result<(Found, SecretKeyRef, SecretKeyRef), SecretFault> {
+) -> Result<(Found, SecretKeyRef), SecretFault> {
     let Some(connection) = &spec.database.connection else {
         let reference = &spec.database.url_secret_ref;
         let url = reader(raw.database.as_ref(), &reference.name).url(&reference.key)?;
-        used.add(url.expose());
-        return Ok((Found::Url(url), reference.clone(), reference.clone()));
+        used.add(DATABASE_URL, url.expose());
+        return Ok((Found::Url(url), reference.clone()));
     };
     let secret = own_secrets::database_name(name);
     let data = raw.account.as_ref().and_then(|own| own.data.as_ref());
@@ -236,23 +232,23 @@ fn database<'a>(
         })?),
         None => None,
     };
-    used.add(url.as_ref().map_or("", DatabaseUrl::expose));
+    used.add(DATABASE_URL, url.as_ref().map_or("", DatabaseUrl::expose));
     let place = Place {
         host: connection.host.clone(),
         port: u16::try_from(connection.port).unwrap_or(3306),
         name: connection.name.clone(),
         tls: Tls::default(),
     };
-    let key = |key: &str| SecretKeyRef {
-        name: secret.clone(),
-        key: key.to_owned(),
+    let migrator_url = SecretKeyRef {
+        name: secret,
+        key: ledger::MIGRATOR_URL.to_owned(),
     };
     let found = Found::Account {
         place,
         url,
         since: ledger.rotated_at,
     };
-    Ok((found, key(ledger::DATABASE_URL), key(ledger::MIGRATOR_URL)))
+    Ok((found, migrator_url))
 }
 
 fn tls<'a>(
@@ -270,7 +266,7 @@ fn tls<'a>(
                 let fault = "is not a PEM file with certificates".to_owned();
                 return Err(reader.malformed(&reference.key, fault));
             }
-            used.add(&pem);
+            used.add(build::CA, &pem);
             Some(pem)
         }
         None => None,
@@ -288,7 +284,7 @@ fn secret_key(
     keys: &AuthKeys,
     raw: &RawSecrets,
     used: &mut Used,
-) -> Result<SecretKeyRef, SecretFault> {
+) -> Result<(), SecretFault> {
     let own = Reader {
         secret: raw.secret_key.as_ref(),
         name: &own_secrets::secret_key_name(name),
@@ -303,25 +299,26 @@ fn secret_key(
             secret: own.name.to_owned(),
         });
     };
-    used.add(&reader.text(key)?);
-    Ok(SecretKeyRef {
-        name: reader.name.to_owned(),
-        key: key.to_owned(),
-    })
+    used.add("SECRET_KEY", &reader.text(key)?);
+    Ok(())
 }
 
-/// Collects values for the fingerprint, each ended so that none runs into the next.
+/// Collects values, and a hash of them in which each is ended so that none runs into the next.
 #[derive(Default)]
-struct Used(Sha256);
+struct Used {
+    hash: Sha256,
+    env: BTreeMap<String, SecretString>,
+}
 
 impl Used {
-    fn add(&mut self, value: &str) {
-        self.0.update(value.as_bytes());
-        self.0.update([0]);
+    fn add(&mut self, variable: &str, value: &str) {
+        self.hash.update(value.as_bytes());
+        self.hash.update([0]);
+        self.env.insert(variable.to_owned(), value.into());
     }
 
-    fn fingerprint(self) -> String {
-        hex::encode(&self.0.finalize()[..8])
+    fn fingerprint(&self) -> String {
+        hex::encode(&self.hash.clone().finalize()[..8])
     }
 }
 

@@ -11,7 +11,7 @@ use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher;
 use tokio::sync::watch;
 
-use super::stored::Stored;
+use super::stored::{self, Stored};
 use crate::lease::Fence;
 use crate::telemetry::{Conditioned, Health};
 
@@ -109,14 +109,10 @@ pub(super) fn show_conditions(health: &Health, known: Store<Stored>) {
             let ObjectRef {
                 name, namespace, ..
             } = ObjectRef::from_obj(&*object);
-            let status = match &*object {
-                Stored::Decoded(service) => service.status.as_ref(),
-                Stored::Undecodable(object) => object.status.as_ref(),
-            };
             each(Conditioned {
                 namespace: namespace.unwrap_or_default(),
                 name,
-                conditions: status.map(|s| s.conditions.clone()).unwrap_or_default(),
+                conditions: stored::conditions(&object),
             });
         }
     });
@@ -135,12 +131,12 @@ mod tests {
     use super::*;
 
     fn object(name: &str) -> Stored {
-        serde_json::from_value(json!({
+        let object = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
             "metadata": {"name": name, "namespace": "ns"},
             "spec": {"image": {"repository": "r", "tag": "1"}},
-        }))
-        .unwrap()
+        });
+        serde_json::from_str(&object.to_string()).unwrap()
     }
 
     #[tokio::test]

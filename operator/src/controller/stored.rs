@@ -3,19 +3,19 @@
 //! A stored object may be older or newer than the schema. One that cannot be decoded must stall
 //! itself only: without this type a single one would break the watch of all.
 
-use std::borrow::Cow;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use kube::core::NamespaceResourceScope;
-use serde::{Deserialize, Deserializer, de};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::packed::{self, Packed};
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
+
+/// A `PostService`, not yet decoded.
+pub type Stored = Packed<PostService>;
 
 /// What was read of a `PostService`.
 #[derive(Clone, Debug)]
-pub enum Stored {
+pub enum Read {
     /// It could be decoded.
     Decoded(Box<PostService>),
     /// It could not.
@@ -45,54 +45,35 @@ impl std::fmt::Display for Undecodable {
     }
 }
 
-impl<'de> Deserialize<'de> for Stored {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        match serde_path_to_error::deserialize(&value) {
-            Ok(service) => Ok(Self::Decoded(Box::new(service))),
-            Err(error) => Ok(Self::Undecodable(Box::new(Undecodable {
-                metadata: ObjectMeta::deserialize(&value["metadata"]).map_err(de::Error::custom)?,
-                status: PostServiceStatus::deserialize(&value["status"]).ok(),
-                path: error.path().to_string(),
-                fault: error.inner().to_string(),
-            }))),
-        }
+/// Reads an object.
+pub fn read(object: &Stored) -> Read {
+    if let Ok(service) = serde_json::from_str(&object.text) {
+        return Read::Decoded(service);
+    }
+    // Once more, by way of a value: so the fault has a path, and no line and column.
+    let value: Value = serde_json::from_str(&object.text).unwrap_or_default();
+    match serde_path_to_error::deserialize(&value) {
+        Ok(service) => Read::Decoded(service),
+        Err(error) => Read::Undecodable(Box::new(Undecodable {
+            metadata: packed::metadata(&object.text).unwrap_or_default(),
+            status: PostServiceStatus::deserialize(&value["status"]).ok(),
+            path: error.path().to_string(),
+            fault: error.inner().to_string(),
+        })),
     }
 }
 
-impl Resource for Stored {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        PostService::kind(&())
+/// Its conditions; none where they cannot be decoded.
+pub fn conditions(object: &Stored) -> Vec<Condition> {
+    #[derive(Deserialize)]
+    struct Object {
+        status: Status,
     }
-
-    fn group((): &()) -> Cow<'_, str> {
-        PostService::group(&())
+    #[derive(Deserialize)]
+    struct Status {
+        conditions: Vec<Condition>,
     }
-
-    fn version((): &()) -> Cow<'_, str> {
-        PostService::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        PostService::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        match self {
-            Self::Decoded(service) => &service.metadata,
-            Self::Undecodable(object) => &object.metadata,
-        }
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        match self {
-            Self::Decoded(service) => &mut service.metadata,
-            Self::Undecodable(object) => &mut object.metadata,
-        }
-    }
+    serde_json::from_str(&object.text).map_or(vec![], |Object { status }| status.conditions)
 }
 
 #[cfg(test)]
@@ -101,19 +82,19 @@ mod tests {
 
     use super::*;
 
-    fn read(spec: &Value) -> Stored {
-        serde_json::from_value(json!({
+    fn with(spec: &Value) -> Read {
+        let object = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
             "metadata": {"name": "a", "namespace": "ns"}, "spec": spec,
             "status": {"phase": "Idle"},
-        }))
-        .unwrap()
+        });
+        read(&serde_json::from_str(&object.to_string()).unwrap())
     }
 
     #[test]
     fn an_object_that_cannot_be_decoded_names_the_path_of_its_fault() {
         let image = json!({"repository": "r", "tag": "1", "scanInterval": 5});
-        let Stored::Undecodable(object) = read(&json!({"image": image})) else {
+        let Read::Undecodable(object) = with(&json!({"image": image})) else {
             panic!("decoded");
         };
         assert_eq!(object.path, "spec.image.scanInterval");
@@ -127,7 +108,7 @@ mod tests {
 
     #[test]
     fn an_object_that_can_be_decoded_is() {
-        let stored = read(&json!({"image": {"repository": "r", "tag": "1"}}));
-        assert!(matches!(stored, Stored::Decoded(_)));
+        let found = with(&json!({"image": {"repository": "r", "tag": "1"}}));
+        assert!(matches!(found, Read::Decoded(_)));
     }
 }

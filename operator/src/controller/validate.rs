@@ -8,15 +8,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource as _, ResourceExt as _};
 
-use super::exposure;
 use super::secrets::AuthKeys;
+use super::{exposure, selector};
 use crate::api::v1alpha1::{Adopt, PostService, PostServiceSpec, Scheme, rules};
 use crate::api::{RETRY_ANNOTATION, ROTATE_ANNOTATION};
-use crate::build::{self, environment};
-use crate::registry::Digest;
+use crate::build::{self, PodInputs, environment};
 
-/// Time after SIGTERM within which a pod has ended, beyond the drain delay.
-const SHUTDOWN_TIME: Duration = Duration::from_secs(30);
+pub use super::selector::Selector;
 
 /// Passwords change no more often: a rollout takes minutes.
 const SHORTEST_ROTATION: Duration = Duration::from_hours(1);
@@ -50,15 +48,6 @@ pub struct Identity {
     pub owner: OwnerReference,
 }
 
-/// How the image is found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Selector {
-    /// By tag, resolved by the registry.
-    Tag(String),
-    /// As it is.
-    Digest(Digest),
-}
-
 /// A spec that builders and planner can rely on.
 #[derive(Clone, Debug)]
 pub struct Validated {
@@ -76,16 +65,16 @@ pub struct Validated {
     pub scan_interval: Duration,
     /// How long a deleted pod goes on serving.
     pub drain_delay: Duration,
-    /// `terminationGracePeriodSeconds` of the pods.
-    pub grace_period: Duration,
     /// How long the first new pod runs alone, and how long adopted objects are a way back.
     pub bake: Duration,
+    /// Highest share of answers with status 5xx during the bake, 0 to 1.
+    pub max_error_rate: f64,
     /// Time without progress after which a rollout has failed.
     pub progress_deadline: Duration,
     /// Time after which the migration Job has failed.
     pub migration_timeout: Duration,
-    /// Requests and limits, parsed.
-    pub resources: ResourceRequirements,
+    /// What the serving pods depend on.
+    pub pod: PodInputs,
     /// Effective names of the keys in the auth Secret.
     pub auth_keys: AuthKeys,
     /// The rest of the spec, whose rules have been checked.
@@ -105,21 +94,24 @@ pub fn spec(service: &PostService) -> Result<Validated, Invalid> {
     let drain_delay = drain_delay(raw, deregistration)?;
     Ok(Validated {
         id: identity(service)?,
-        selector: selector(raw)?,
+        selector: selector::parse(&raw.image)?,
         retry: service.annotations().get(RETRY_ANNOTATION).cloned(),
         rotate: service.annotations().get(ROTATE_ANNOTATION).cloned(),
         rotation_interval: rotation_interval(raw)?,
         scan_interval: duration("image.scanInterval", &raw.image.scan_interval)?
             .max(Duration::from_secs(10)),
         drain_delay,
-        grace_period: drain_delay + SHUTDOWN_TIME,
         bake: duration("rollout.bake.duration", &raw.rollout.bake.duration)?,
         progress_deadline: duration("rollout.progressDeadline", &raw.rollout.progress_deadline)?,
         migration_timeout: duration(
             "database.migrations.timeout",
             &raw.database.migrations.timeout,
         )?,
-        resources: resources(raw)?,
+        max_error_rate: share(
+            "rollout.bake.maxErrorRate",
+            &raw.rollout.bake.max_error_rate,
+        )?,
+        pod: PodInputs::of(&service.name_any(), raw, drain_delay, resources(raw)?),
         auth_keys: AuthKeys::of(raw),
         spec: raw.clone(),
     })
@@ -138,29 +130,6 @@ fn identity(service: &PostService) -> Result<Identity, Invalid> {
         generation: service.metadata.generation,
         owner: service.controller_owner_ref(&()).ok_or_else(missing)?,
     })
-}
-
-fn selector(raw: &PostServiceSpec) -> Result<Selector, Invalid> {
-    let invalid = |field, fault: &str| Invalid {
-        field,
-        fault: fault.into(),
-    };
-    match (&raw.image.tag, &raw.image.digest, &raw.image.policy) {
-        (Some(tag), None, None) if tag == "latest" => Err(invalid("image.tag", rules::TAG_LATEST)),
-        (Some(tag), None, None) => Ok(Selector::Tag(tag.clone())),
-        (None, Some(digest), None) => Digest::parse(digest)
-            .map(Selector::Digest)
-            .ok_or_else(|| invalid("image.digest", rules::DIGEST_FORM)),
-        (None, None, Some(_)) => Err(not_yet("image.policy", "give image.tag or image.digest")),
-        _ => Err(invalid("image", rules::ONE_IMAGE)),
-    }
-}
-
-fn not_yet(field: &'static str, mend: &str) -> Invalid {
-    Invalid {
-        field,
-        fault: format!("not supported by this version of the operator: {mend}"),
-    }
 }
 
 fn check_adoption(adopt: &Adopt) -> Result<(), Invalid> {
@@ -327,6 +296,19 @@ fn duration(field: &'static str, text: &str) -> Result<Duration, Invalid> {
         })
 }
 
+fn share(field: &'static str, text: &str) -> Result<f64, Invalid> {
+    let percent = text
+        .strip_suffix('%')
+        .and_then(|number| number.parse().ok());
+    percent
+        .filter(|percent: &f64| (0.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| Invalid {
+            field,
+            fault: format!("{text:?} is not a share from 0% to 100%"),
+        })
+}
+
 fn resources(raw: &PostServiceSpec) -> Result<ResourceRequirements, Invalid> {
     let parse = |field: &'static str, quantities: &BTreeMap<String, String>| {
         quantities
@@ -409,7 +391,6 @@ mod tests {
     fn the_minimal_spec_drains_as_long_as_the_load_balancer_needs() {
         let valid = spec(&service(&json!({}))).unwrap();
         assert_eq!(valid.drain_delay, Duration::from_secs(135));
-        assert_eq!(valid.grace_period, Duration::from_secs(165));
     }
 
     #[test]
@@ -417,6 +398,23 @@ mod tests {
         let cases = [
             (json!({"image": {"tag": "latest"}}), "image.tag"),
             (json!({"image": {"digest": "sha256:00"}}), "image"),
+            (
+                json!({"image": {"tag": null, "policy": {}}}),
+                "image.policy",
+            ),
+            (
+                json!({"image": {"repository": "docker.io/p", "tag": null,
+                    "policy": {"newestPushed": {"pattern": "^latest$"}}}}),
+                "image.policy",
+            ),
+            (
+                json!({"image": {"tag": null, "policy": {"newestPushed": {"pattern": "a)(b"}}}}),
+                "image.policy.newestPushed.pattern",
+            ),
+            (
+                json!({"image": {"tag": null, "policy": {"semver": {"range": "newest"}}}}),
+                "image.policy.semver.range",
+            ),
             (
                 json!({"autoscaling": {"minReplicas": 4}}),
                 "autoscaling.minReplicas",

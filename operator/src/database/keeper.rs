@@ -36,6 +36,8 @@ pub struct Keeper {
     pub admin_secret: String,
     /// Whether an absent database is made.
     pub create_database: bool,
+    /// Accounts of revisions that may come back: they are in use, too.
+    pub kept: Vec<String>,
     /// Where passwords are.
     pub vault: Vault,
     /// Asked before each statement.
@@ -122,6 +124,7 @@ impl Keeper {
             let names = self.vault.accounts_in_use().await?;
             names
                 .iter()
+                .chain(&self.kept)
                 .filter_map(|name| self.accounts.slot(name))
                 .collect()
         } else {

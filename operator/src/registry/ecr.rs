@@ -1,4 +1,6 @@
-//! Amazon ECR by `DescribeImages`.
+//! Amazon ECR.
+
+mod retention;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +11,24 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ecr::operation::describe_images::DescribeImagesError;
-use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+use aws_sdk_ecr::types::{
+    DescribeImagesFilter, ImageDetail, ImageIdentifier, ImageStatus, ImageStatusFilter,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Digest, Registry, RegistryError, RegistryImage};
+use super::events::Queue;
+use super::lifecycle::Keeping;
+use super::{
+    Address, Digest, ListedImage, Listing, OnChange, Registry, RegistryError, RegistryImage,
+    to_the_second,
+};
 
+/// The only action that images are found by.
+const DESCRIBE: &str = "ecr:DescribeImages";
+/// Images of a page, the most that there may be (`DescribeImages`, `maxResults`).
+const PAGE: i32 = 1000;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -37,6 +49,7 @@ pub async fn config() -> SdkConfig {
 /// ECR registries of every account and region.
 pub struct Ecr {
     config: SdkConfig,
+    events_queue: Option<String>,
     clients: Mutex<HashMap<String, Client>>,
 }
 
@@ -45,7 +58,17 @@ impl Ecr {
     pub fn new(config: SdkConfig) -> Self {
         Self {
             config,
+            events_queue: None,
             clients: Mutex::default(),
+        }
+    }
+
+    /// The same, with a queue in SQS that tells what changes.
+    #[must_use]
+    pub fn with_events(self, queue_url: Option<String>) -> Self {
+        Self {
+            events_queue: queue_url,
+            ..self
         }
     }
 
@@ -62,15 +85,9 @@ impl Ecr {
             .clone()
     }
 
-    async fn describe(
-        &self,
-        repository: String,
-        tag: String,
-    ) -> Result<RegistryImage, RegistryError> {
-        let Some(address) = Address::parse(&repository) else {
-            return Err(RegistryError::Unsupported { repository });
-        };
-        let image = ImageIdentifier::builder().image_tag(&tag).build();
+    async fn describe(&self, repository: &str, tag: &str) -> Result<RegistryImage, RegistryError> {
+        let address = address(repository)?;
+        let image = ImageIdentifier::builder().image_tag(tag).build();
         let answer = self
             .client(&address.region)
             .describe_images()
@@ -79,16 +96,59 @@ impl Ecr {
             .image_ids(image)
             .send()
             .await
-            .map_err(|error| classify(&error, &repository, &tag))?;
-        answer
+            .map_err(|error| match error.code() {
+                Some("ImageNotFoundException") => not_found(repository, tag),
+                _ => classify(&error, repository, DESCRIBE),
+            })?;
+        let image = answer
             .image_details()
             .iter()
-            .find(|image| image.image_tags().contains(&tag))
-            .ok_or_else(|| RegistryError::TagNotFound {
-                repository: repository.clone(),
-                tag: tag.clone(),
-            })
-            .and_then(|image| to_image(image, &repository))
+            .find(|image| image.image_tags().iter().any(|other| other == tag))
+            .ok_or_else(|| not_found(repository, tag))?;
+        let found = to_image(image, repository)?;
+        if found.archived {
+            return Err(RegistryError::Archived {
+                repository: repository.to_owned(),
+                tag: tag.to_owned(),
+            });
+        }
+        Ok(RegistryImage {
+            digest: found.digest,
+            tag: Some(tag.to_owned()),
+            pushed_at: found.pushed_at.map(to_the_second),
+        })
+    }
+
+    async fn describe_all(&self, repository: &str) -> Result<Listing, RegistryError> {
+        let address = address(repository)?;
+        let any = DescribeImagesFilter::builder()
+            .image_status(ImageStatusFilter::Any)
+            .build();
+        let mut pages = self
+            .client(&address.region)
+            .describe_images()
+            .registry_id(&address.account)
+            .repository_name(&address.name)
+            .filter(any)
+            .max_results(PAGE)
+            .into_paginator()
+            .send();
+        let (mut images, mut rest) = (Vec::new(), None);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| classify(&error, repository, DESCRIBE))?;
+            rest = page.next_token().map(str::to_owned);
+            for image in page.image_details() {
+                images.push(to_image(image, repository)?);
+            }
+        }
+        // The paginator ends, as if all were well, where the same page is named twice.
+        if rest.is_some_and(|token| !token.is_empty()) {
+            return Err(RegistryError::Unavailable {
+                repository: repository.to_owned(),
+                detail: "the listing came to no end".into(),
+            });
+        }
+        Ok(Listing::new(images))
     }
 }
 
@@ -98,11 +158,46 @@ impl Registry for Ecr {
         repository: String,
         tag: String,
     ) -> BoxFuture<'static, Result<RegistryImage, RegistryError>> {
-        async move { self.describe(repository, tag).await }.boxed()
+        async move { self.describe(&repository, &tag).await }.boxed()
+    }
+
+    fn list(
+        self: Arc<Self>,
+        repository: String,
+    ) -> BoxFuture<'static, Result<Listing, RegistryError>> {
+        async move { self.describe_all(&repository).await }.boxed()
+    }
+
+    fn keeping(
+        self: Arc<Self>,
+        repository: String,
+        digest: Digest,
+    ) -> BoxFuture<'static, Result<Keeping, RegistryError>> {
+        async move { retention::keeping(&self, &repository, &digest).await }.boxed()
+    }
+
+    fn follow(self: Arc<Self>, changed: OnChange) -> BoxFuture<'static, ()> {
+        let Some(url) = self.events_queue.clone() else {
+            return futures::future::pending().boxed();
+        };
+        async move { Queue::new(&self.config, url).follow(changed).await }.boxed()
     }
 }
 
-fn to_image(image: &ImageDetail, repository: &str) -> Result<RegistryImage, RegistryError> {
+fn address(repository: &str) -> Result<Address, RegistryError> {
+    Address::parse(repository).ok_or_else(|| RegistryError::Unsupported {
+        repository: repository.to_owned(),
+    })
+}
+
+fn not_found(repository: &str, tag: &str) -> RegistryError {
+    RegistryError::TagNotFound {
+        repository: repository.to_owned(),
+        tag: tag.to_owned(),
+    }
+}
+
+fn to_image(image: &ImageDetail, repository: &str) -> Result<ListedImage, RegistryError> {
     let digest = image
         .image_digest()
         .and_then(Digest::parse)
@@ -110,19 +205,27 @@ fn to_image(image: &ImageDetail, repository: &str) -> Result<RegistryImage, Regi
             repository: repository.to_owned(),
             detail: "the answer carries no sha256 digest".into(),
         })?;
-    let pushed_at = image
-        .image_pushed_at()
-        .and_then(|time| Timestamp::from_second(time.secs()).ok());
-    Ok(RegistryImage { digest, pushed_at })
+    let pushed_at = image.image_pushed_at().and_then(|time| {
+        let nanoseconds = i32::try_from(time.subsec_nanos()).ok()?;
+        Timestamp::new(time.secs(), nanoseconds).ok()
+    });
+    Ok(ListedImage {
+        digest,
+        tags: image.image_tags().to_vec(),
+        pushed_at,
+        // One that is being restored cannot be pulled yet.
+        archived: !matches!(image.image_status(), None | Some(ImageStatus::Active)),
+    })
 }
 
-fn classify(error: &SdkError<DescribeImagesError>, repository: &str, tag: &str) -> RegistryError {
+/// What a call for `action` that failed says of the repository.
+fn classify<E>(error: &SdkError<E>, repository: &str, action: &'static str) -> RegistryError
+where
+    E: ProvideErrorMetadata,
+    SdkError<E>: ProvideErrorMetadata,
+{
     let repository = repository.to_owned();
     match error.code() {
-        Some("ImageNotFoundException") => RegistryError::TagNotFound {
-            repository,
-            tag: tag.to_owned(),
-        },
         Some("RepositoryNotFoundException") => RegistryError::RepositoryNotFound { repository },
         Some(
             code @ ("AccessDeniedException"
@@ -130,13 +233,18 @@ fn classify(error: &SdkError<DescribeImagesError>, repository: &str, tag: &str) 
             | "InvalidSignatureException"),
         ) => RegistryError::AccessDenied {
             repository,
+            action,
             detail: code.to_owned(),
         },
         code => match error {
             // The connector's other failures: no credentials were found, or they were refused.
             SdkError::DispatchFailure(failure) if failure.is_other() => {
                 let detail = "no usable AWS credentials: bind the service account to a role".into();
-                RegistryError::AccessDenied { repository, detail }
+                RegistryError::AccessDenied {
+                    repository,
+                    action,
+                    detail,
+                }
             }
             // Without the request's id, so that the same fault reads the same.
             _ => {
@@ -149,58 +257,5 @@ fn classify(error: &SdkError<DescribeImagesError>, repository: &str, tag: &str) 
     }
 }
 
-/// `<account>.dkr.ecr.<region>.amazonaws.com[.cn]/<name>`, as the Amazon ECR user guide gives it.
-#[derive(Debug, PartialEq, Eq)]
-struct Address {
-    account: String,
-    region: String,
-    name: String,
-}
-
-impl Address {
-    fn parse(repository: &str) -> Option<Self> {
-        let (host, name) = repository.split_once('/')?;
-        let host = host
-            .strip_suffix(".cn")
-            .unwrap_or(host)
-            .strip_suffix(".amazonaws.com")?;
-        let (account, region) = host
-            .split_once(".dkr.ecr.")
-            .or_else(|| host.split_once(".dkr.ecr-fips."))?;
-        let valid = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
-        (valid && !region.is_empty() && !region.contains('.') && !name.is_empty()).then(|| Self {
-            account: account.into(),
-            region: region.into(),
-            name: name.into(),
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ecr_host_gives_account_region_and_name() {
-        let parsed =
-            Address::parse("123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/post-service");
-        let expected = Address {
-            account: "123456789012".into(),
-            region: "ap-northeast-2".into(),
-            name: "team/post-service".into(),
-        };
-        assert_eq!(parsed, Some(expected));
-    }
-
-    #[test]
-    fn other_hosts_are_no_ecr() {
-        for repository in [
-            "docker.io/library/mysql",
-            "12345.dkr.ecr.eu-west-1.amazonaws.com/x",
-            "123456789012.dkr.ecr.amazonaws.com/x",
-            "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example/x",
-        ] {
-            assert_eq!(Address::parse(repository), None, "{repository}");
-        }
-    }
-}
+mod tests;

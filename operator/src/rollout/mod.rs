@@ -1,32 +1,27 @@
-//! The rollout as a pure state machine: (status, spec, observed) → plan.
-//!
-//! Its whole memory is in the cluster: the Deployment's image, the migration Jobs and `.status`.
-//!
-//! | Step          | Holds while                                   | Leaves to                       |
-//! |---------------|-----------------------------------------------|---------------------------------|
-//! | Resolving     | the wanted image is unknown                   | Bootstrapping                   |
-//! | Bootstrapping | Secrets or database are not ready             | Migrating                       |
-//! | Migrating     | the wanted image's Job has not succeeded      | `RollingOut`, `MigrationFailed` |
-//! | MigrationFailed | its Job failed; old pods serve on         | Migrating (spec or retry token) |
-//! | Held          | `rollout.hold`, and another image is wanted   | Migrating                       |
-//! | Stopped       | `stopped`: no pods, and nothing is asked      | Resolving                       |
-//! | RollingOut    | the Deployment has not replaced its pods      | Idle                            |
-//! | Idle          | everything asked for runs                     | any of the above                |
-//!
-//! Baking and rolling back take their places between Migrating and Idle.
+//! Rollouts: what shall run, what becomes of it, and how far it is. Pure; the state machine is in
+//! [`machine`], the verdict on new pods in [`trial`].
 
+pub mod machine;
+pub mod pods;
+pub mod quarantine;
 pub mod replicas;
+pub mod trial;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
-use crate::api::v1alpha1::{ImageRef, PostServiceStatus};
+use crate::api::v1alpha1::{ImageRef, PostServiceStatus, RolloutStep};
+use crate::build::{self, Revision};
 use crate::controller::validate::{Selector, Validated};
 use crate::database::{DatabaseError, DatabaseFacts};
 use crate::registry::{Digest, RegistryError, RegistryImage};
+use machine::Memory;
 use replicas::Authority;
 
-/// What a pass knows, beside the spec.
+/// What a pass knows of the outside, beside the spec.
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// The registry's latest answer; `None`: not yet asked.
@@ -35,21 +30,40 @@ pub struct Observed {
     pub secrets_ready: bool,
     /// The database's latest answer; `None`: not yet asked.
     pub database: Option<Result<DatabaseFacts, DatabaseError>>,
-    /// What the Deployment is told to run; `None`: there is no Deployment.
+    /// The live Deployment; `None`: there is none.
     pub running: Option<Running>,
-    /// The wanted image's migration Job, by digest.
+    /// The migration Job of what shall run.
     pub migration: Migration,
+}
+
+impl Observed {
+    /// Whether pods could start and serve.
+    pub fn is_ready(&self) -> bool {
+        self.secrets_ready && matches!(self.database, Some(Ok(_)))
+    }
+
+    /// Whether the schema fits what shall run.
+    pub fn is_migrated(&self) -> bool {
+        matches!(
+            self.migration,
+            Migration::Disabled | Migration::Job(JobState::Complete)
+        )
+    }
 }
 
 /// The live Deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
-    /// Digest in its pod template; `None`: a foreign image.
-    pub digest: Option<Digest>,
+    /// Id of the revision that it is told to run; `None`: an older version of the operator made it.
+    pub revision: Option<String>,
     /// Every pod runs the template, and as many are available as the spec asks for.
     pub complete: bool,
     /// Pods that exist.
     pub pods: i32,
+    /// Pods that serve.
+    pub available: i32,
+    /// When its controller last came nearer to what it is told.
+    pub progress_at: Option<Timestamp>,
 }
 
 /// Where a migration Job stands.
@@ -63,7 +77,7 @@ pub enum JobState {
     Failed,
 }
 
-/// What is known of the wanted image's migration.
+/// What is known of an image's migration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Migration {
     /// `database.migrations.enabled` is false.
@@ -76,30 +90,27 @@ pub enum Migration {
     Retry,
 }
 
-/// An image that may run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Its digest.
-    pub digest: Digest,
-    /// Its registry facts, for status.
-    pub reference: ImageRef,
-}
-
-/// Step of the state machine; see the module's table.
+/// Where a `PostService` stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The wanted image is unknown.
     Resolving,
     /// Secrets or database are not ready.
     Bootstrapping,
-    /// The wanted image's Job has not succeeded.
+    /// The Job of what shall run has not succeeded.
     Migrating,
-    /// The wanted image's Job failed.
+    /// The Job of what shall run failed; old pods serve on.
     MigrationFailed,
-    /// Another image is wanted, but rollouts are held.
+    /// Another revision is wanted, but rollouts are held.
     Held,
-    /// The Deployment replaces its pods.
+    /// The first new pod runs alone beside all old ones.
+    Baking,
+    /// The Deployment replaces its pods, or brings back what it lost.
     RollingOut,
+    /// The pods of the last good revision come back.
+    RollingBack,
+    /// They are back; what the spec asks for is in quarantine.
+    RolledBack,
     /// Everything asked for runs.
     Idle,
     /// No pods are asked for.
@@ -115,7 +126,10 @@ impl Step {
             Self::Migrating => "Migrating",
             Self::MigrationFailed => "MigrationFailed",
             Self::Held => "Held",
+            Self::Baking => "Baking",
             Self::RollingOut => "RollingOut",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
             Self::Idle => "Idle",
             Self::Stopped => "Stopped",
         }
@@ -123,10 +137,15 @@ impl Step {
 }
 
 /// What the Deployment shall be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Workload {
-    /// Run this image.
-    Run(Image),
+    /// Run this revision.
+    Run {
+        /// Which.
+        revision: Arc<Revision>,
+        /// One pod of it, beside all others.
+        baking: bool,
+    },
     /// Leave whatever is there.
     Keep,
 }
@@ -135,20 +154,18 @@ pub enum Workload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MigrationJob {
     /// A Job of this image, which alone is needed.
-    Run(Image),
+    Run(Digest),
     /// Remove this image's failed Job, so that the next pass makes it anew.
-    Remove(Image),
+    Remove(Digest),
     /// Leave whatever is there.
     Keep,
 }
 
 /// What this pass shall bring about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Where the rollout stands.
     pub step: Step,
-    /// What the spec resolves to, if that is known.
-    pub wanted: Option<Image>,
     /// The Deployment.
     pub workload: Workload,
     /// The migration Jobs.
@@ -158,169 +175,163 @@ pub struct Plan {
 impl Plan {
     /// Whether pods may be started: they would run what is wanted, or what is held.
     pub fn starts_pods(&self) -> bool {
-        self.step == Step::Held || matches!(self.workload, Workload::Run(_))
+        self.step == Step::Held || matches!(self.workload, Workload::Run { .. })
     }
 }
 
 /// The image that the spec asks for: as the registry says, or as it said when `status` was written
 /// and the registry does not answer now.
-pub fn wanted(
+pub fn wanted_image(
     spec: &Validated,
     status: &PostServiceStatus,
     observed: Option<&Result<RegistryImage, RegistryError>>,
-) -> Option<Image> {
+) -> Option<ImageRef> {
     let repository = Some(spec.spec.image.repository.clone());
     match (&spec.selector, observed) {
-        (Selector::Digest(digest), _) => Some(Image {
-            digest: digest.clone(),
-            reference: ImageRef {
-                repository,
-                digest: digest.to_string(),
-                ..ImageRef::default()
-            },
+        (Selector::Digest(digest), _) => Some(ImageRef {
+            repository,
+            digest: digest.to_string(),
+            ..ImageRef::default()
         }),
-        (Selector::Tag(tag), Some(Ok(image))) => Some(Image {
-            digest: image.digest.clone(),
-            reference: ImageRef {
-                repository,
-                tag: Some(tag.clone()),
-                digest: image.digest.to_string(),
-                pushed_at: image.pushed_at.map(Time),
-            },
+        (_, Some(Ok(image))) => Some(ImageRef {
+            repository,
+            tag: image.tag.clone(),
+            digest: image.digest.to_string(),
+            pushed_at: image.pushed_at.map(Time),
         }),
-        (Selector::Tag(tag), None | Some(Err(RegistryError::Unavailable { .. }))) => {
-            let known = status.image.desired.as_ref();
-            let known = known.filter(|known| known.tag.as_ref() == Some(tag));
-            known.and_then(|known| from_status(spec, known))
+        (selector, None | Some(Err(RegistryError::Unavailable { .. }))) => {
+            let known = status.image.desired.clone();
+            known.filter(|known| {
+                let tag = known.tag.as_deref();
+                known.repository == repository && tag.is_some_and(|tag| selector.admits(tag))
+            })
         }
-        (Selector::Tag(_), Some(Err(_))) => None,
+        (_, Some(Err(_))) => None,
     }
 }
 
-/// An image of an earlier pass, if it is of the repository that the spec names now.
-fn from_status(spec: &Validated, reference: &ImageRef) -> Option<Image> {
-    let same = reference.repository.as_ref() == Some(&spec.spec.image.repository);
-    let digest = same.then(|| Digest::parse(&reference.digest)).flatten()?;
-    Some(Image {
-        digest,
-        reference: reference.clone(),
-    })
+/// What is known of what shall run.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    /// The image that the spec asks for; `None`: unknown.
+    pub image: Option<ImageRef>,
+    /// The revision that the spec asks for; `None`: unknown.
+    pub wanted: Option<Arc<Revision>>,
+    /// What shall run: see [`machine::target`].
+    pub target: Option<machine::Candidate>,
+    /// The revision that the Deployment is told to run.
+    pub current: Option<Arc<Revision>>,
+    /// Changed values of Secrets must still stay as they are for a while.
+    pub unsettled: bool,
 }
 
-/// What to do next. Total and without memory: the same arguments give the same plan.
-pub fn next(spec: &Validated, status: &PostServiceStatus, observed: &Observed) -> Plan {
-    if spec.spec.stopped {
-        return Plan {
-            step: Step::Stopped,
-            wanted: None,
-            workload: Workload::Keep,
-            migration: MigrationJob::Keep,
-        };
-    }
-    let keep = keep_or_restore(spec, status, observed);
-    let Some(wanted) = wanted(spec, status, observed.image.as_ref()) else {
-        return Plan {
-            step: Step::Resolving,
-            wanted: None,
-            workload: keep,
-            migration: MigrationJob::Keep,
-        };
+/// What to do, now that `memory` is written down. Total: the same arguments give the same plan.
+pub fn plan(spec: &Validated, memory: &Memory, aim: &Aim, observed: &Observed) -> Plan {
+    let step = step(spec, memory, aim, observed);
+    let workload = match (&aim.current, step) {
+        (_, Step::Stopped) | (None, _) => Workload::Keep,
+        (Some(revision), _) => Workload::Run {
+            revision: revision.clone(),
+            baking: memory.step == RolloutStep::Baking,
+        },
     };
-    let plan = |step, workload, migration| Plan {
+    Plan {
         step,
-        wanted: Some(wanted.clone()),
         workload,
-        migration,
-    };
-    if spec.spec.rollout.hold && is_another(&wanted, status, observed) {
-        return plan(Step::Held, keep, MigrationJob::Keep);
+        migration: migration_job(step, aim, observed),
     }
-    let database_ready = matches!(observed.database, Some(Ok(_)));
-    if !observed.secrets_ready || !database_ready {
-        let step = step_without_database(&wanted, observed);
-        return plan(step, keep, MigrationJob::Keep);
+}
+
+fn step(spec: &Validated, memory: &Memory, aim: &Aim, observed: &Observed) -> Step {
+    if spec.spec.stopped {
+        return Step::Stopped;
     }
-    let run_job = MigrationJob::Run(wanted.clone());
-    let run = Workload::Run(wanted.clone());
+    match memory.step {
+        RolloutStep::Baking => Step::Baking,
+        RolloutStep::RollingOut => Step::RollingOut,
+        RolloutStep::RollingBack => Step::RollingBack,
+        RolloutStep::Migrating if !observed.is_ready() => Step::Bootstrapping,
+        RolloutStep::Migrating => migrating(observed),
+        RolloutStep::Idle => at_rest(spec, memory, aim, observed),
+    }
+}
+
+fn migrating(observed: &Observed) -> Step {
     match observed.migration {
-        Migration::Pending | Migration::Job(JobState::Running) => {
-            plan(Step::Migrating, keep, run_job)
-        }
-        Migration::Job(JobState::Failed) => plan(Step::MigrationFailed, keep, run_job),
-        Migration::Retry => {
-            let remove = MigrationJob::Remove(wanted.clone());
-            plan(Step::Migrating, keep, remove)
-        }
-        Migration::Job(JobState::Complete) => {
-            plan(step_of_workload(&wanted, observed), run, run_job)
-        }
-        Migration::Disabled => plan(step_of_workload(&wanted, observed), run, MigrationJob::Keep),
+        Migration::Job(JobState::Failed) => Step::MigrationFailed,
+        _ => Step::Migrating,
     }
 }
 
-/// Whether running `wanted` would be a rollout.
-fn is_another(wanted: &Image, status: &PostServiceStatus, observed: &Observed) -> bool {
-    let present = match &observed.running {
-        Some(running) => running.digest.as_ref().map(Digest::as_str),
-        None => status
-            .image
-            .last_good
-            .as_ref()
-            .map(|good| good.digest.as_str()),
+/// No rollout is under way: why one does not begin, or whether what runs is all that is asked for.
+fn at_rest(spec: &Validated, memory: &Memory, aim: &Aim, observed: &Observed) -> Step {
+    let current = memory.current.as_ref().map(|current| &current.id);
+    let complete = observed.running.as_ref().is_some_and(|live| live.complete);
+    let Some(target) = &aim.target else {
+        return match (&aim.image, complete) {
+            (None, _) => Step::Resolving,
+            (Some(_), false) => Step::Bootstrapping,
+            (Some(_), true) => Step::Idle,
+        };
     };
-    present.is_some_and(|digest| digest != wanted.digest.as_str())
-}
-
-fn step_of_workload(wanted: &Image, observed: &Observed) -> Step {
-    match &observed.running {
-        Some(running) if running.complete && running.digest.as_ref() == Some(&wanted.digest) => {
-            Step::Idle
-        }
-        _ => Step::RollingOut,
+    if Some(&target.id) == current {
+        let lost_schema = observed.is_ready() && !observed.is_migrated();
+        let asked_for = aim
+            .wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.id == target.id);
+        return match (lost_schema, complete, asked_for) {
+            (true, _, _) => migrating(observed),
+            (false, false, _) => Step::RollingOut,
+            (false, true, true) => Step::Idle,
+            (false, true, false) => Step::RolledBack,
+        };
+    }
+    if spec.spec.rollout.hold && current.is_some() {
+        Step::Held
+    } else if aim.unsettled {
+        Step::RollingOut
+    } else {
+        Step::Bootstrapping
     }
 }
 
-/// A database outage takes nothing from a service that runs.
-fn step_without_database(wanted: &Image, observed: &Observed) -> Step {
-    match step_of_workload(wanted, observed) {
-        Step::Idle => Step::Idle,
-        _ => Step::Bootstrapping,
+fn migration_job(step: Step, aim: &Aim, observed: &Observed) -> MigrationJob {
+    let Some(target) = &aim.target else {
+        return MigrationJob::Keep;
+    };
+    let waits = matches!(step, Step::Stopped | Step::Held) || !observed.is_ready();
+    match observed.migration {
+        _ if waits || aim.unsettled => MigrationJob::Keep,
+        Migration::Disabled => MigrationJob::Keep,
+        Migration::Retry => MigrationJob::Remove(target.digest.clone()),
+        Migration::Pending | Migration::Job(_) => MigrationJob::Run(target.digest.clone()),
     }
-}
-
-/// What runs stays; a Deployment that somebody deleted comes back with the image that was last good.
-fn keep_or_restore(spec: &Validated, status: &PostServiceStatus, observed: &Observed) -> Workload {
-    if observed.running.is_some() || !observed.secrets_ready {
-        return Workload::Keep;
-    }
-    let good = status.image.last_good.as_ref();
-    good.and_then(|good| from_status(spec, good))
-        .map_or(Workload::Keep, Workload::Run)
 }
 
 /// The live Deployment, as the state machine sees it. `settled`: the last report found everything
 /// asked for running, so that a change that the Deployment's controller has not seen yet can only be
 /// one of the number of pods.
 pub fn running(deployment: &Deployment, authority: Authority, settled: bool) -> Running {
-    let image = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.spec.as_ref())
-        .and_then(|pod| pod.containers.first())
-        .and_then(|container| container.image.as_deref());
-    let digest = image
-        .and_then(|image| image.rsplit_once('@'))
-        .and_then(|(_, d)| Digest::parse(d));
+    let status = deployment.status.as_ref();
+    let progressing = condition(deployment, "Progressing");
     Running {
-        digest,
+        revision: build::deployed_revision(deployment).map(str::to_owned),
         complete: is_complete(deployment, authority, settled),
-        pods: pods(deployment),
+        pods: status.and_then(|status| status.replicas).unwrap_or(0),
+        available: status
+            .and_then(|status| status.available_replicas)
+            .unwrap_or(0),
+        progress_at: progressing
+            .and_then(|progressing| progressing.last_update_time.as_ref())
+            .map(|time| time.0),
     }
 }
 
-fn pods(deployment: &Deployment) -> i32 {
-    let status = deployment.status.as_ref();
-    status.and_then(|status| status.replicas).unwrap_or(0)
+fn condition<'a>(deployment: &'a Deployment, type_: &str) -> Option<&'a DeploymentCondition> {
+    let status = deployment.status.as_ref()?;
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == type_)
 }
 
 /// Every pod of the Deployment runs its present template (the rule of `kubectl rollout status`), and
@@ -338,18 +349,11 @@ fn is_complete(deployment: &Deployment, authority: Authority, settled: bool) -> 
         && status.available_replicas.unwrap_or(0) >= fewest
 }
 
-/// The Deployment controller's word that a rollout stands still (`Progressing=False`).
+/// The Deployment controller's word that it comes no nearer to what it is told
+/// (`Progressing=False`).
 pub fn deadline_message(deployment: &Deployment) -> Option<String> {
-    deployment
-        .status
-        .as_ref()?
-        .conditions
-        .as_ref()?
-        .iter()
-        .find_map(|condition| {
-            (condition.type_ == "Progressing" && condition.status == "False")
-                .then(|| condition.message.clone().unwrap_or_default())
-        })
+    let progressing = condition(deployment, "Progressing").filter(|c| c.status == "False")?;
+    Some(progressing.message.clone().unwrap_or_default())
 }
 
 #[cfg(test)]

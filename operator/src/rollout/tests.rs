@@ -1,188 +1,124 @@
-use serde_json::json;
+//! What the rollout promises, each by an example. Every order of events is in `tests/model`.
 
-use super::*;
-use crate::api::v1alpha1::PostService;
-use crate::controller::validate;
+mod deployment;
+mod machine;
+mod plan;
+mod pods;
+mod quarantine;
+mod supersession;
+mod trial;
 
-fn digest(character: char) -> Digest {
-    Digest::parse(&format!("sha256:{}", character.to_string().repeat(64))).unwrap()
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::machine::{Candidate, Judged, Memory, Seen};
+use super::quarantine::Ask;
+use super::trial::{Evidence, Trial};
+use crate::api::v1alpha1::{RolloutResult, RolloutStep};
+use crate::registry::Digest;
+
+fn digest(image: char) -> Digest {
+    Digest::parse(&format!("sha256:{}", image.to_string().repeat(64))).unwrap()
 }
 
-fn spec(hold: bool) -> Validated {
-    let object: PostService = serde_json::from_value(json!({
-        "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
-        "metadata": {"name": "post-service", "namespace": "ns", "uid": "u"},
-        "spec": {
-            "image": {"repository": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/p", "tag": "2"},
-            "rollout": {"hold": hold}
-        },
-    }))
-    .unwrap();
-    validate::spec(&object).unwrap()
-}
-
-/// Digest b is wanted, a runs, database and Secrets are ready, b's migration succeeded.
-fn observed() -> Observed {
-    Observed {
-        image: Some(Ok(RegistryImage {
-            digest: digest('b'),
-            pushed_at: None,
-        })),
-        secrets_ready: true,
-        database: Some(Ok(DatabaseFacts {
-            schema_version: Some(1),
-            ..DatabaseFacts::default()
-        })),
-        running: Some(Running {
-            digest: Some(digest('a')),
-            complete: true,
-            pods: 1,
-        }),
-        migration: Migration::Job(JobState::Complete),
+/// The revision of an image with secret values.
+fn of(image: char, secrets: u8) -> Candidate {
+    Candidate {
+        id: format!("{image}{secrets}"),
+        digest: digest(image),
+        tag: Some(image.to_string()),
+        pushed_at: None,
     }
 }
 
-fn unreachable() -> Result<DatabaseFacts, DatabaseError> {
-    Err(DatabaseError::Unreachable {
-        host: "db".into(),
-        port: 3306,
-        detail: String::new(),
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_000_000 + seconds)
+}
+
+fn ask(generation: i64) -> Ask {
+    Ask {
+        generation: Some(generation),
+        ..Ask::default()
+    }
+}
+
+fn crashed() -> Evidence {
+    Evidence {
+        pod: "p".into(),
+        reason: "CrashLoopBackOff".into(),
+        exit_code: Some(1),
+        message: "no".into(),
+    }
+}
+
+/// Image a runs and is good; nothing is under way.
+fn idle() -> Memory {
+    Memory {
+        current: Some(of('a', 1)),
+        good: Some(of('a', 1)),
+        ..Memory::default()
+    }
+}
+
+/// The trial of `candidate` is at `step`; a is the good one.
+fn trying(step: RolloutStep, candidate: Candidate) -> Memory {
+    Memory {
+        step,
+        started_at: Some(at(0)),
+        progress_at: Some(at(0)),
+        current: Some(candidate.clone()),
+        pending: Some(candidate),
+        ..idle()
+    }
+}
+
+/// `candidate` waits for its migration while a runs.
+fn migrating(candidate: Candidate) -> Memory {
+    Memory {
+        current: Some(of('a', 1)),
+        ..trying(RolloutStep::Migrating, candidate)
+    }
+}
+
+/// Everything is in order; b is wanted and migrated, pods serve, and of b's nothing is to be said.
+fn seen(target: Candidate) -> Seen {
+    Seen {
+        judged: judged(&target, Trial::Waiting, false),
+        target: Some(target),
+        ask: ask(1),
+        hold: false,
+        rollback: true,
+        bake: true,
+        ready: true,
+        migrated: true,
+        serving: true,
+        now: at(60),
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as `Seen` has it")]
+fn judged(candidate: &Candidate, trial: Trial, complete: bool) -> Option<Judged> {
+    Some(Judged {
+        id: candidate.id.clone(),
+        trial,
+        complete,
+        progress_at: None,
     })
 }
 
-fn status_of(character: char) -> PostServiceStatus {
-    let image = ImageRef {
-        repository: Some("123456789012.dkr.ecr.eu-west-1.amazonaws.com/p".into()),
-        tag: Some("2".into()),
-        digest: digest(character).to_string(),
-        pushed_at: None,
-    };
-    let mut status = PostServiceStatus::default();
-    status.image.desired = Some(image.clone());
-    status.image.last_good = Some(image);
-    status
-}
-
-#[test]
-fn no_pod_of_an_image_is_planned_before_its_migration_completed() {
-    for migration in [
-        Migration::Pending,
-        Migration::Job(JobState::Running),
-        Migration::Job(JobState::Failed),
-        Migration::Retry,
-    ] {
-        let plan = next(
-            &spec(false),
-            &PostServiceStatus::default(),
-            &Observed {
-                migration,
-                ..observed()
-            },
-        );
-        assert_eq!(plan.workload, Workload::Keep);
+/// The same, with a word on b's pods.
+fn shown(trial: Trial, complete: bool) -> Seen {
+    Seen {
+        judged: judged(&of('b', 1), trial, complete),
+        ..seen(of('b', 1))
     }
 }
 
-#[test]
-fn a_completed_migration_starts_the_rollout_and_complete_pods_end_it() {
-    let plan = next(&spec(false), &PostServiceStatus::default(), &observed());
-    assert_eq!(plan.step, Step::RollingOut);
-    assert!(matches!(plan.workload, Workload::Run(image) if image.digest == digest('b')));
-
-    let running = Some(Running {
-        digest: Some(digest('b')),
-        complete: true,
-        pods: 1,
-    });
-    let plan = next(
-        &spec(false),
-        &PostServiceStatus::default(),
-        &Observed {
-            running,
-            ..observed()
-        },
-    );
-    assert_eq!(plan.step, Step::Idle);
+fn ids(memory: &Memory) -> [Option<&str>; 3] {
+    let all = [&memory.current, &memory.good, &memory.pending];
+    all.map(|found| found.as_ref().map(|found| found.id.as_str()))
 }
 
-#[test]
-fn an_unknown_tag_leaves_what_runs() {
-    let image = Some(Err(RegistryError::TagNotFound {
-        repository: "r".into(),
-        tag: "2".into(),
-    }));
-    let plan = next(
-        &spec(false),
-        &status_of('a'),
-        &Observed {
-            image,
-            ..observed()
-        },
-    );
-    assert_eq!(
-        (plan.step, plan.workload),
-        (Step::Resolving, Workload::Keep)
-    );
-}
-
-#[test]
-fn a_registry_outage_degrades_nothing() {
-    let image = Some(Err(RegistryError::Unavailable {
-        repository: "r".into(),
-        detail: String::new(),
-    }));
-    let observed = Observed {
-        image,
-        running: Some(Running {
-            digest: Some(digest('a')),
-            complete: true,
-            pods: 1,
-        }),
-        ..observed()
-    };
-    let plan = next(&spec(false), &status_of('a'), &observed);
-    assert_eq!(plan.step, Step::Idle);
-}
-
-#[test]
-fn a_database_outage_rolls_nothing_out_and_takes_nothing_away() {
-    let out = Observed {
-        database: Some(unreachable()),
-        ..observed()
-    };
-    let plan = next(&spec(false), &status_of('a'), &out);
-    assert_eq!(
-        (plan.step, plan.workload),
-        (Step::Bootstrapping, Workload::Keep)
-    );
-
-    let deleted = Observed {
-        running: None,
-        ..out
-    };
-    let plan = next(&spec(false), &status_of('a'), &deleted);
-    assert!(matches!(plan.workload, Workload::Run(image) if image.digest == digest('a')));
-}
-
-#[test]
-fn missing_secrets_keep_running_pods() {
-    let plan = next(
-        &spec(false),
-        &status_of('a'),
-        &Observed {
-            secrets_ready: false,
-            ..observed()
-        },
-    );
-    assert_eq!(
-        (plan.step, plan.workload),
-        (Step::Bootstrapping, Workload::Keep)
-    );
-}
-
-#[test]
-fn a_held_service_starts_no_rollout() {
-    let plan = next(&spec(true), &status_of('a'), &observed());
-    assert_eq!((plan.step, plan.workload), (Step::Held, Workload::Keep));
-    assert_eq!(plan.migration, MigrationJob::Keep);
+fn results(memory: &Memory) -> Vec<(&str, RolloutResult)> {
+    let entries = memory.history.iter();
+    entries.map(|e| (e.id.as_str(), e.result)).collect()
 }

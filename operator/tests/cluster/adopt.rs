@@ -604,7 +604,8 @@ async fn an_old_deployment_scaled_up_again_is_named_and_not_fought() {
         .await
         .unwrap()
         .resource_version();
-    let generation = json!({"spec": {"api": {"defaultPageSize": 20}}});
+    let no_bake = json!({"bake": {"duration": "0s"}});
+    let generation = json!({"spec": {"api": {"defaultPageSize": 20}, "rollout": no_bake}});
     let service = world
         .api::<PostService>()
         .patch(
@@ -698,7 +699,8 @@ async fn what_is_complete_is_not_done_again_by_another_operator_process_or_for_a
         .condition("AdoptionComplete", "False", "OldObjectsReturned")
         .await;
     assert!(message.contains("Deployment flask"), "{message}");
-    let change = json!({"spec": {"api": {"defaultPageSize": 20}}});
+    let no_bake = json!({"bake": {"duration": "0s"}});
+    let change = json!({"spec": {"api": {"defaultPageSize": 20}, "rollout": no_bake}});
     world
         .api::<PostService>()
         .patch(
@@ -789,7 +791,7 @@ async fn a_suspended_adoption_rests_where_it_is_and_goes_on_later() {
     serve(&world, "post-service", 1).await;
     // The next pass: it would move the Service.
     let token = json!({"metadata": {"annotations": {"platform.hhottdogg.shop/retry": "again"}},
-        "spec": {"api": {"defaultPageSize": 20}}});
+        "spec": {"api": {"defaultPageSize": 20}, "rollout": {"bake": {"duration": "0s"}}}});
     let changed = world
         .api::<PostService>()
         .patch(

@@ -152,7 +152,13 @@ async fn the_servers_certificate_is_checked_as_the_mode_says() {
         );
         assert!(!env(&pod, "DATABASE_TLS_MODE").is_empty());
         let secret = &pod["volumes"][0]["secret"];
-        assert!(["ours", "others"].contains(&secret["secretName"].as_str().unwrap()));
+        let [name, key] =
+            [&secret["secretName"], &secret["items"][0]["key"]].map(|part| part.as_str().unwrap());
+        let authority = world.secret_value(name, key).await.unwrap();
+        assert!(
+            authority.starts_with("-----BEGIN CERTIFICATE-----"),
+            "{name}"
+        );
     }
     world.close().await;
 }

@@ -214,7 +214,10 @@ async fn a_missing_secret_keeps_running_pods() {
 async fn changed_secret_values_replace_the_pods() {
     let world = world!("values");
     let digest = world.make_ready("1").await;
-    let before = template_annotations(&world.deployment_running(&digest).await);
+    let before = source(
+        &world.deployment_running(&digest).await,
+        "COGNITO_CLIENT_ID",
+    );
     let change = json!({"stringData": {"cognito-client-id": "other"}});
     world
         .api::<Secret>()
@@ -229,17 +232,26 @@ async fn changed_secret_values_replace_the_pods() {
     world
         .create_service("1", json!({"api": {"defaultPageSize": 20}}))
         .await;
-    world
-        .wait::<Deployment, _>("post-service", "another fingerprint", |deployment| {
-            (template_annotations(deployment) != before).then_some(())
+    let variable = "COGNITO_CLIENT_ID";
+    let deployment = world
+        .wait::<Deployment, _>("post-service", "another Secret", |deployment| {
+            let found = source(deployment, variable);
+            (found != before).then(|| deployment.clone())
         })
         .await;
+    let secret = source(&deployment, variable);
+    let value = world.secret_value(&secret, variable).await;
+    assert_eq!(value.as_deref(), Some("other"));
     world.close().await;
 }
 
-fn template_annotations(deployment: &Deployment) -> serde_json::Value {
-    let template = &deployment.spec.as_ref().unwrap().template;
-    json!(template.metadata.as_ref().unwrap().annotations)
+/// Name of the Secret that a variable of the pods comes from.
+fn source(deployment: &Deployment, variable: &str) -> String {
+    let pod = deployment.spec.as_ref().unwrap().template.spec.as_ref();
+    let variables = pod.unwrap().containers[0].env.iter().flatten();
+    let found = variables.filter(|found| found.name == variable);
+    let reference = found.filter_map(|found| found.value_from.clone()?.secret_key_ref);
+    reference.map(|reference| reference.name).collect()
 }
 
 #[tokio::test]
@@ -348,7 +360,9 @@ async fn drift_on_owned_fields_is_put_back_and_fields_of_others_stay() {
         Some(2),
         "replicas are the autoscaler's"
     );
-    assert!(template_annotations(&live)["kubectl.kubernetes.io/restartedAt"] == "now");
+    let template = live.spec.unwrap().template.metadata.unwrap();
+    let restarted = template.annotations.unwrap();
+    assert_eq!(restarted["kubectl.kubernetes.io/restartedAt"], "now");
     world.close().await;
 }
 

@@ -131,6 +131,7 @@ impl Lives<'_> {
             policy: self.policy.clone(),
             admin_secret: "rds-admin".into(),
             create_database: true,
+            kept: Vec::new(),
             vault: Vault::new(self.world.client.clone(), template, pods, permit.clone()),
             permit,
         }

@@ -19,14 +19,14 @@ async fn world(name: &str) -> Option<World> {
     Some(world)
 }
 
-/// Key and name of the Secret that the pods read `SECRET_KEY` from.
-fn secret_key_source(deployment: &Deployment) -> (String, String) {
+/// The `SECRET_KEY` that the pods read.
+async fn secret_key(world: &World, deployment: &Deployment) -> Option<String> {
     let pod = deployment.spec.as_ref().unwrap().template.spec.as_ref();
     let variables = pod.unwrap().containers[0].env.as_ref().unwrap();
     let variable = variables.iter().find(|v| v.name == "SECRET_KEY").unwrap();
     let source = variable.value_from.as_ref().unwrap();
     let reference = source.secret_key_ref.clone().unwrap();
-    (reference.name, reference.key)
+    world.secret_value(&reference.name, &reference.key).await
 }
 
 #[tokio::test]
@@ -50,13 +50,10 @@ async fn a_secret_key_is_generated_once_and_gives_way_to_the_users() {
     let job = world.migration_job(&digest).await;
     world.end_job(&job, "Complete").await;
     let deployment = world.deployment_running(&digest).await;
-    assert_eq!(
-        secret_key_source(&deployment),
-        (GENERATED.to_owned(), "secret-key".to_owned())
-    );
     world.finish_rollout().await;
     world.condition("Ready", "True", "UpToDate").await;
     let key = world.secret_value(GENERATED, "secret-key").await.unwrap();
+    assert_eq!(secret_key(&world, &deployment).await.as_ref(), Some(&key));
     assert!(key.len() >= 32, "{} characters", key.len());
     world.nothing_secret_is_visible().await;
 
@@ -65,10 +62,13 @@ async fn a_secret_key_is_generated_once_and_gives_way_to_the_users() {
         .patch_secret("post-secrets", json!({"secret-key": "the users own"}))
         .await;
     let after = world
-        .wait::<Deployment, _>("post-service", "the user's key", |deployment| {
-            (secret_key_source(deployment).0 == "post-secrets").then(|| deployment.clone())
+        .wait::<Deployment, _>("post-service", "another revision", |deployment| {
+            let changed = deployment.metadata.generation != before;
+            changed.then(|| deployment.clone())
         })
         .await;
+    let users = Some("the users own".to_owned());
+    assert_eq!(secret_key(&world, &after).await, users);
     assert_eq!(
         after.metadata.generation,
         before.map(|g| g + 1),
@@ -174,10 +174,9 @@ async fn other_key_names_and_the_replicas_url_reach_the_pods() {
     let job = world.migration_job(&digest).await;
     world.end_job(&job, "Complete").await;
     let deployment = world.deployment_running(&digest).await;
-    assert_eq!(
-        secret_key_source(&deployment),
-        ("names".to_owned(), "key".to_owned())
-    );
+    let key = secret_key(&world, &deployment).await;
+    assert!(key.is_some());
+    assert_eq!(key, world.secret_value("names", "key").await);
     let pod = serde_json::to_string(&deployment.spec).unwrap();
     assert!(pod.contains("DATABASE_READ_URL"), "{pod}");
     world.close().await;

@@ -12,7 +12,7 @@ use kube_runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::controllers;
+use crate::{controllers, snapshot};
 
 /// Kinds that are mirrored: `PostService`s and every kind of child.
 const KINDS: &[(&str, &str, &str)] = &[
@@ -158,7 +158,10 @@ impl Cluster {
     }
 
     fn note(&self, kind: &str, object: &DynamicObject) {
-        let value = serde_json::to_value(object).unwrap();
+        let mut value = serde_json::to_value(object).unwrap();
+        // The items of a list do not say what they are, those of a watch do.
+        value.as_object_mut().unwrap().remove("kind");
+        value.as_object_mut().unwrap().remove("apiVersion");
         let key = (kind.to_owned(), object.name_any());
         {
             let mut namespaces = self.lock();
@@ -168,6 +171,7 @@ impl Cluster {
             let known = namespace.objects.insert(key.clone(), value.clone());
             let uid = |value: &Value| value["metadata"]["uid"].as_str().map(str::to_owned);
             if known.as_ref().and_then(uid) != uid(&value) {
+                let key = (key.0, snapshot::without_id(&key.1));
                 *namespace.history.created.entry(key).or_default() += 1;
             }
             if kind == "Deployment" {

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, resource_of};
 
+/// Kinds whose children go with them.
+const OWNERS: [&str; 2] = ["PostService", "ControllerRevision"];
+
 /// Acts on an object that came or changed.
 pub async fn act(cluster: &Cluster, resource: &ApiResource, object: &DynamicObject) {
     let namespace = object.namespace().unwrap_or_default();
@@ -25,7 +28,7 @@ pub async fn act(cluster: &Cluster, resource: &ApiResource, object: &DynamicObje
 
 /// The garbage collector, when an owner went.
 pub async fn collect(cluster: &Cluster, kind: &str, owner: &DynamicObject) {
-    if kind != "PostService" {
+    if !OWNERS.contains(&kind) {
         return;
     }
     let namespace = owner.namespace().unwrap_or_default();
@@ -42,16 +45,16 @@ async fn collect_orphan(cluster: &Cluster, resource: &ApiResource, object: &Dyna
     let namespace = object.namespace().unwrap_or_default();
     let child = serde_json::to_value(object).unwrap();
     for reference in object.owner_references() {
-        if reference.kind != "PostService" {
+        if !OWNERS.contains(&reference.kind.as_str()) {
             continue;
         }
         let has_uid = |owner: &Value| owner["metadata"]["uid"] == reference.uid.as_str();
-        let known = cluster.object(&namespace, "PostService", &reference.name);
+        let known = cluster.object(&namespace, &reference.kind, &reference.name);
         if known.as_ref().is_some_and(has_uid) {
             continue;
         }
         // The mirror may lag behind: the API server knows.
-        let owners = api(cluster, &resource_of("PostService"), &namespace);
+        let owners = api(cluster, &resource_of(&reference.kind), &namespace);
         let live = owners.get_opt(&reference.name).await.unwrap();
         if live.is_none_or(|owner| owner.uid().as_deref() != Some(&reference.uid)) {
             delete(cluster, resource, &namespace, &object.name_any(), &child).await;

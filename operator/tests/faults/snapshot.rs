@@ -22,6 +22,8 @@ const ACCIDENTAL: &[&str] = &[
     // Hashes of generated passwords, and accounts named by the namespace.
     "platform.hhottdogg.shop/secrets-fingerprint",
     "platform.hhottdogg.shop/database-account",
+    "account",
+    "fingerprint",
     "credentialRevision",
     "user",
     POKE,
@@ -33,6 +35,9 @@ const HISTORICAL: &[&str] = &[
     "observedGeneration",
     "platform.hhottdogg.shop/generation",
     "lastGood",
+    "history",
+    "quarantine",
+    "revision",
 ];
 
 /// Every object, each field on a line of its own.
@@ -96,6 +101,49 @@ fn forget(value: &mut Value, is_fixed: bool) {
     }
 }
 
+/// Digits of a revision's id: a hash of secret values, which differ from run to run.
+const ID: usize = 12;
+
+/// `name` without the id of a revision at its end.
+pub fn without_id(name: &str) -> String {
+    match name.rsplit_once('-') {
+        Some((rest, id)) if is_id(id) => format!("{rest}-REVISION"),
+        _ => name.to_owned(),
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == ID && text.bytes().all(is_digit)
+}
+
+/// Names the revisions in the order in which they were made, and those that are gone all the same.
+fn name_revisions(namespace: &Namespace, mut text: String) -> String {
+    let mut known: Vec<_> = namespace
+        .objects
+        .iter()
+        .filter(|((kind, _), _)| kind == "ControllerRevision")
+        .filter_map(|((_, name), value)| {
+            Some((value["revision"].as_i64(), name.rsplit_once('-')?.1))
+        })
+        .collect();
+    known.sort_unstable();
+    for (number, (_, id)) in known.into_iter().enumerate() {
+        text = text.replace(id, &format!("REVISION-{number}"));
+    }
+    let gone = |line: &str| {
+        let words = line.split('"').map(|word| {
+            if is_id(word) {
+                "REVISION".to_owned()
+            } else {
+                without_id(word)
+            }
+        });
+        words.collect::<Vec<_>>().join("\"")
+    };
+    text.lines().map(|line| gone(line) + "\n").collect()
+}
+
 fn render(namespace: &Namespace, name: &str) -> String {
     let mut text = String::new();
     for ((kind, object), value) in &namespace.objects {
@@ -107,7 +155,7 @@ fn render(namespace: &Namespace, name: &str) -> String {
         let body = serde_json::to_string_pretty(&value).unwrap();
         text.extend([kind, " ", object, "\n", &body, "\n"]);
     }
-    text.replace(name, "NAMESPACE")
+    name_revisions(namespace, text.replace(name, "NAMESPACE"))
 }
 
 /// Lines that only one of two snapshots has.

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use aws_sdk_ecr::config::{Credentials, Region};
+use aws_sdk_ecr::types::ImageIdentifier;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -19,7 +21,9 @@ use post_operator::api::v1alpha1::PostService;
 use post_operator::build::{Pace, Settings};
 use post_operator::controller::{self, Scope};
 use post_operator::database::accounts::{Accounts, Role, Slot};
+use post_operator::registry::Registries;
 use post_operator::registry::ecr::Ecr;
+use post_operator::registry::oci::Oci;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection};
@@ -90,14 +94,24 @@ pub struct World {
     kubeconfig: String,
     /// How often the operator looks at things; for [`Self::start_operator`].
     pub pace: Pace,
+    /// The operator's own setting for every pod: another one is another version's template.
+    pub keys: String,
     pub admin_url: String,
     ecr: aws_sdk_ecr::Client,
-    registry: Arc<Ecr>,
+    aws: SdkConfig,
+    registry: Arc<Registries>,
     operator: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
+/// ECR's API, and its registry's own for those who name it by address.
+fn registries(ecr: Ecr) -> Arc<Registries> {
+    let endpoint = std::env::var("TEST_ECR_ENDPOINT").unwrap();
+    let host = endpoint.strip_prefix("http://").map(str::to_owned);
+    Arc::new(Registries::new(ecr, Oci::with_plain_http(host)))
+}
+
 /// Creates a namespace.
-async fn create_namespace(client: &Client, name: &str) {
+pub async fn create_namespace(client: &Client, name: &str) {
     let namespace = Namespace {
         metadata: kube::core::ObjectMeta {
             name: Some(name.to_owned()),
@@ -141,10 +155,12 @@ impl World {
                 ..Pace::default()
             },
             namespace: unique,
+            keys: "http://keys.example/jwks".into(),
             kubeconfig: environment.kubeconfig,
             admin_url: environment.mysql,
             ecr,
-            registry: Arc::new(Ecr::new(sdk)),
+            registry: registries(Ecr::new(sdk.clone())),
+            aws: sdk,
             operator: None,
         }
     }
@@ -164,8 +180,10 @@ impl World {
             repository: self.repository.clone(),
             database: self.database.clone(),
             namespace: unique,
+            keys: self.keys.clone(),
             admin_url: self.admin_url.clone(),
             ecr: self.ecr.clone(),
+            aws: self.aws.clone(),
             registry: self.registry.clone(),
             kubeconfig: self.kubeconfig.clone(),
             pace: self.pace,
@@ -190,11 +208,7 @@ impl World {
     pub fn start_operator_with(&mut self, client: Client) {
         let (stop, stopped) = oneshot::channel();
         let settings = Settings {
-            service_env: [(
-                "COGNITO_JWKS_URL".to_owned(),
-                "http://keys.example/jwks".to_owned(),
-            )]
-            .into(),
+            service_env: [("COGNITO_JWKS_URL".to_owned(), self.keys.clone())].into(),
             pace: self.pace,
         };
         let running = tokio::spawn(controller::run(
@@ -249,6 +263,44 @@ impl World {
         self.push(tag, "another").await
     }
 
+    /// A queue of events, which the operator reads that is started next.
+    pub async fn create_events_queue(&mut self) -> (aws_sdk_sqs::Client, String) {
+        let sqs = aws_sdk_sqs::Client::new(&self.aws);
+        let queue = sqs.create_queue().queue_name(&self.namespace).send().await;
+        let url = queue.unwrap().queue_url().unwrap().to_owned();
+        let ecr = Ecr::new(self.aws.clone()).with_events(Some(url.clone()));
+        self.registry = registries(ecr);
+        (sqs, url)
+    }
+
+    /// Name of the repository within its registry.
+    pub fn repository_name(&self) -> &str {
+        self.repository.split_once('/').unwrap().1
+    }
+
+    /// Removes an image and its tags from the registry.
+    pub async fn delete_image(&self, digest: &str) {
+        let image = ImageIdentifier::builder().image_digest(digest).build();
+        self.ecr
+            .batch_delete_image()
+            .repository_name(self.repository_name())
+            .image_ids(image)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Gives the repository a lifecycle policy.
+    pub async fn set_lifecycle(&self, policy: Value) {
+        self.ecr
+            .put_lifecycle_policy()
+            .repository_name(self.repository_name())
+            .lifecycle_policy_text(policy.to_string())
+            .send()
+            .await
+            .unwrap();
+    }
+
     async fn push(&self, tag: &str, content: &str) -> String {
         let manifest = json!({
             "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -256,11 +308,10 @@ impl World {
                 "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
             "layers": [], "annotations": {"content": content},
         });
-        let name = self.repository.split_once('/').unwrap().1;
         let answer = self
             .ecr
             .put_image()
-            .repository_name(name)
+            .repository_name(self.repository_name())
             .image_manifest(manifest.to_string())
             .image_tag(tag)
             .send()
@@ -360,9 +411,13 @@ impl World {
             .unwrap();
     }
 
-    /// Creates the `PostService` with `tag`, changed by `patch`.
+    /// Creates the `PostService` with `tag`, changed by `patch`. Where that does not say otherwise,
+    /// rollouts have no bake: no pod runs here that could have one.
     pub async fn create_service(&self, tag: &str, patch: Value) {
-        let mut spec = json!({"image": {"repository": self.repository, "tag": tag}});
+        let mut spec = json!({
+            "image": {"repository": self.repository, "tag": tag},
+            "rollout": {"bake": {"duration": "0s"}},
+        });
         merge(&mut spec, patch);
         let object: Value = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
@@ -378,12 +433,44 @@ impl World {
             .unwrap();
     }
 
+    /// Creates the `PostService` with a policy that selects the image.
+    pub async fn create_following(&self, policy: Value, scan_interval: &str) {
+        let image = json!({
+            "repository": self.repository, "policy": policy, "scanInterval": scan_interval,
+        });
+        let object = json!({
+            "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
+            "metadata": {"name": "post-service"},
+            "spec": {"image": image, "rollout": {"bake": {"duration": "0s"}}},
+        });
+        self.api::<PostService>()
+            .patch(
+                "post-service",
+                &PatchParams::apply("test"),
+                &Patch::Apply(object),
+            )
+            .await
+            .unwrap();
+    }
+
+    /// Plays the controllers until the pods of `digest`, whose image must be migrated, serve.
+    pub async fn roll_out(&self, digest: &str) {
+        let job = self.migration_job(digest).await;
+        self.end_job(&job, "Complete").await;
+        self.deployment_running(digest).await;
+        self.finish_rollout().await;
+        self.condition("Ready", "True", "UpToDate").await;
+    }
+
     /// Creates another `PostService`.
     pub async fn create_named(&self, name: &str, tag: &str) {
         let object = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
             "metadata": {"name": name},
-            "spec": {"image": {"repository": self.repository, "tag": tag}},
+            "spec": {
+                "image": {"repository": self.repository, "tag": tag},
+                "rollout": {"bake": {"duration": "0s"}},
+            },
         });
         self.api::<PostService>()
             .patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
@@ -507,11 +594,7 @@ impl World {
         let digest = self.push_image(tag).await;
         self.create_secrets().await;
         self.create_service(tag, json!({})).await;
-        let job = self.migration_job(&digest).await;
-        self.end_job(&job, "Complete").await;
-        self.deployment_running(&digest).await;
-        self.finish_rollout().await;
-        self.condition("Ready", "True", "UpToDate").await;
+        self.roll_out(&digest).await;
         digest
     }
 
@@ -625,14 +708,16 @@ pub fn job_image(job: &Job) -> String {
     pod.containers[0].image.clone().unwrap()
 }
 
-async fn client_config(kubeconfig: &str) -> Config {
+/// How to reach the API server of a kubeconfig.
+pub async fn client_config(kubeconfig: &str) -> Config {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap()
 }
 
-async fn install_crd(client: &Client) {
+/// Installs the definition, and waits until the API server knows it.
+pub async fn install_crd(client: &Client) {
     let crds = Api::<CustomResourceDefinition>::all(client.clone());
     let name = PostService::crd_name();
     crds.patch(

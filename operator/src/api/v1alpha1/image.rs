@@ -10,7 +10,8 @@ use super::rules::{self, rule};
     rule(
         "[has(self.tag), has(self.digest), has(self.policy)].filter(set, set).size() == 1",
         rules::ONE_IMAGE
-    )
+    ),
+    rules::policy_elsewhere()
 ]))]
 pub struct Image {
     /// Repository with its registry host; an ECR host selects region and account.
@@ -53,13 +54,14 @@ fn scan_interval() -> String {
     "5m".into()
 }
 
-/// Selects a tag from the registry's complete listing. Exactly one of the rules.
+/// Selects a tag from the complete listing of a repository in Amazon ECR, and never goes back while
+/// the spec stays as it is. Exactly one of the rules.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
     rule(
         "has(self.newestPushed) != has(self.semver)",
-        "set exactly one of newestPushed and semver"
+        rules::ONE_POLICY
     )
 ]))]
 pub struct Policy {
@@ -75,7 +77,7 @@ pub struct Policy {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct NewestPushed {
-    /// Regular expression that the whole tag must match, e.g. `^[0-9a-f]{7,40}$`.
+    /// Regular expression that the whole tag must match, e.g. `^[0-9a-f]{7,40}$`, or `^latest$`.
     #[schemars(length(min = 1, max = 256))]
     pub pattern: String,
 }
@@ -84,7 +86,9 @@ pub struct NewestPushed {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Semver {
-    /// Range of semantic versions, e.g. `>=1.0.0 <2.0.0`.
+    /// Range of semantic versions, e.g. `>=1.0.0 <2.0.0`; tags may begin with `v`. A pre-release is
+    /// selected only where the range names one of the same version.
     #[schemars(length(min = 1, max = 128))]
+    #[schemars(extend("x-kubernetes-validations" = [rules::range()]))]
     pub range: String,
 }

@@ -10,6 +10,13 @@ pub const ONE_IMAGE: &str = "set exactly one of tag, digest and policy";
 pub const TAG_LATEST: &str = "tag latest is refused: use policy.newestPushed with pattern ^latest$";
 /// `image.digest`.
 pub const DIGEST_FORM: &str = "digest must be sha256: and 64 hexadecimal digits";
+/// `image.policy` of a registry that is not Amazon ECR.
+pub const POLICY_ELSEWHERE: &str = "a policy needs the push times and the complete listing of a repository in Amazon ECR: give tag or digest";
+/// `image.policy`: the rules exclude each other.
+pub const ONE_POLICY: &str = "set exactly one of newestPushed and semver";
+/// `image.policy.semver.range`.
+pub const RANGE_FORM: &str =
+    "is not a range of versions: write comparators with spaces between them, e.g. >=1.0.0 <2.0.0";
 /// Every duration.
 pub const DURATION_FORM: &str = "is not a duration: write e.g. 90s, 5m or 1h30m";
 /// `resources`: every quantity.
@@ -89,6 +96,23 @@ pub(super) fn rule_at(path: &str, cel: &str, message: &str) -> Value {
 /// A duration as Kubernetes writes it.
 pub(super) fn duration() -> Value {
     rule("self.matches('^([0-9]+(ms|s|m|h))+$')", DURATION_FORM)
+}
+
+/// A policy selects from ECR only: the test is that of `registry::Address`.
+pub(super) fn policy_elsewhere() -> Value {
+    rule_at(
+        ".policy",
+        "!has(self.policy) || self.repository.matches('^[0-9]{12}[.]dkr[.]ecr(-fips)?[.][a-z0-9-]+[.]amazonaws[.]com([.]cn)?/')",
+        POLICY_ELSEWHERE,
+    )
+}
+
+/// A range of versions, as `registry::policy::Range` reads it.
+pub(super) fn range() -> Value {
+    rule(
+        "self.matches('^ *((>=|<=|>|<|=|~|\\\\^)? *([0-9]+|[xX*])([.]([0-9]+|[xX*])){0,2}(-[0-9A-Za-z.-]+)?([ ,]+|$))+$')",
+        RANGE_FORM,
+    )
 }
 
 /// Values of a map: texts of limited length.

@@ -14,14 +14,14 @@ use crate::build::adopted_service::{self, Adopted};
 use crate::build::{self, MANAGER, migration_job, service};
 use crate::controller::validate::{Identity, Validated};
 use crate::controller::{Context, Error, apply};
-use crate::rollout::Image;
+use crate::registry::Digest;
 
 /// Does what the plan asks for.
 pub async fn carry_out(
     spec: &Validated,
     plan: &Plan,
     sight: &Sight,
-    finish: Option<(&Image, &build::Credentials)>,
+    finish: Option<(&Digest, &build::Credentials)>,
     ctx: &Context,
 ) -> Result<(), Error> {
     let id = &spec.id;
@@ -38,10 +38,10 @@ pub async fn carry_out(
         }
         (Action::Retire, _, _) => retire(id, sight, ctx).await,
         (Action::Finish, _, _) => {
-            let Some((image, credentials)) = finish else {
+            let Some((digest, credentials)) = finish else {
                 return Ok(());
             };
-            let job = migration_job::finish(spec, image, credentials);
+            let job = migration_job::finish(spec, digest, credentials);
             apply::make_job(id, &job, ctx).await
         }
         (Action::RemoveFinish, _, _) => {

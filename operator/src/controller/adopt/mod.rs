@@ -13,7 +13,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams};
 use kube::core::{NamespaceResourceScope, Selector};
 use kube::{Resource, ResourceExt as _};
-use kube_runtime::reflector::{ObjectRef, Store};
 use serde::de::DeserializeOwned;
 
 use super::apply::belongs;
@@ -50,10 +49,7 @@ pub struct Sight {
 /// there already keeps its name, also when `spec.adopt` is gone.
 pub fn name_workload(spec: &mut Validated, ctx: &Context) {
     let other = format!("{}-api", spec.id.name);
-    let is_there = |name: &str| {
-        let found = cached(&ctx.children.deployments, &spec.id, name);
-        found.is_some_and(|found| belongs(&spec.id, &*found))
-    };
+    let is_there = |name: &str| ctx.children.deployments.has(&spec.id, name);
     let adopt = &spec.spec.adopt;
     let is_taken = [&adopt.deployment, &adopt.horizontal_pod_autoscaler]
         .into_iter()
@@ -82,20 +78,22 @@ pub async fn look(
         (Some(name), None) => get(name, id, ctx).await?.map(Arc::new),
         (None, _) => earlier.next(),
     };
-    let owned = |name: &str| {
-        let found = cached(&ctx.children.services, id, name);
-        found.filter(|service| belongs(id, &**service))
-    };
+    let own = ctx.children.services.get(&id.namespace, &id.name);
+    let is_own = |own: &Service| belongs(id, own) && !is_moved(id, own);
     let front = Front {
         adopted: service.as_deref().map(|service| adopted(id, service)),
         earlier: earlier.map(|service| adopted(id, &service)).collect(),
-        has_own: owned(&id.name).is_some_and(|own| !is_moved(id, &own)),
-        has_second: owned(&Front::second_name(spec)).is_some(),
+        has_own: own.as_deref().is_some_and(is_own),
+        has_second: ctx.children.services.has(id, &Front::second_name(spec)),
         blocked: false,
     };
     let balancer_name = front.balancer_name(spec);
-    let balancer = cached(&ctx.children.services, id, &balancer_name)
-        .or_else(|| service.clone().filter(|s| s.name_any() == balancer_name));
+    let is_balancer = |found: &Arc<Service>| found.name_any() == balancer_name;
+    let cached = || ctx.children.services.get(&id.namespace, &balancer_name);
+    let balancer = own
+        .filter(is_balancer)
+        .or_else(cached)
+        .or_else(|| service.clone().filter(is_balancer));
     let mut sight = Sight {
         seen: None,
         front,
@@ -161,13 +159,6 @@ pub fn plan(
     (plan, front)
 }
 
-fn cached<K>(store: &Store<K>, id: &Identity, name: &str) -> Option<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone,
-{
-    store.get(&ObjectRef::new(name).within(&id.namespace))
-}
-
 async fn get<K>(name: &str, id: &Identity, ctx: &Context) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -186,9 +177,9 @@ where
 
 /// Services that were taken over by earlier passes.
 fn adopted_earlier(id: &Identity, ctx: &Context) -> Vec<Arc<Service>> {
-    ctx.children.services.state_filter(|service| {
-        service.namespace().as_deref() == Some(&id.namespace) && is_moved(id, service)
-    })
+    let mut services = ctx.children.services.of(id);
+    services.retain(|service| is_moved(id, service));
+    services
 }
 
 fn adopted(id: &Identity, service: &Service) -> Adopted {
@@ -246,7 +237,8 @@ fn old_autoscaler(id: &Identity, found: &HorizontalPodAutoscaler) -> OldAutoscal
 fn ours(spec: &Validated, inputs: &Inputs, up_to_date: bool, ctx: &Context) -> Ours {
     let deployment = inputs.deployment.as_deref();
     let status = deployment.and_then(|deployment| deployment.status.as_ref());
-    let scaler = cached(&ctx.children.autoscalers, &spec.id, &spec.id.workload);
+    let (namespace, name) = (&spec.id.namespace, &spec.id.workload);
+    let scaler = ctx.children.autoscalers.get(namespace, name);
     Ours {
         up_to_date,
         available: status

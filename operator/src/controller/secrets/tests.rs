@@ -120,10 +120,11 @@ fn a_secret_key_is_generated_where_none_is_given_and_the_users_wins() {
     );
     raw.secret_key = Some(secret(&[("secret-key", "generated")]));
     let generated = parse(&raw).unwrap();
-    assert_eq!(generated.sources.secret_key.name, "post-service-secret-key");
+    let value = |found: &Credentials, key: &str| found.env[key].expose_secret().to_owned();
+    assert_eq!(value(&generated, "SECRET_KEY"), "generated");
     raw.auth = complete().auth;
     let given = parse(&raw).unwrap();
-    assert_eq!(given.sources.secret_key.name, "post-secrets");
+    assert_ne!(value(&given, "SECRET_KEY"), "generated");
     assert_ne!(given.fingerprint, generated.fingerprint);
 }
 
@@ -163,7 +164,7 @@ fn other_key_names_are_followed() {
         ..complete()
     };
     let found = parse(&spec, "ns", "post-service", &raw).unwrap();
-    assert_eq!(found.sources.secret_key.key, "KEY");
+    assert_eq!(found.env["SECRET_KEY"].expose_secret(), "k");
 }
 
 #[test]
@@ -216,5 +217,5 @@ fn an_account_that_is_not_made_yet_is_no_fault_of_the_secrets() {
     let found = parse(&spec, "ns", "post-service", &raw).unwrap();
     assert!(found.account.is_none());
     assert_eq!(found.place.name, "postdb");
-    assert_eq!(found.sources.database_url.name, "post-service-database");
+    assert_eq!(found.migrator_url.name, "post-service-database");
 }

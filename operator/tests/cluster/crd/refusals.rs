@@ -40,6 +40,27 @@ fn of_workload() -> Vec<Refusal> {
             rules::DIGEST_FORM,
         ),
         refusal(
+            json!({"image": {"tag": null, "policy": {}}}),
+            "image.policy",
+            rules::ONE_POLICY,
+        ),
+        refusal(
+            json!({"image": {"tag": null, "policy": {"semver": {"range": "newest"}}}}),
+            "image.policy.semver.range",
+            rules::RANGE_FORM,
+        ),
+        refusal(
+            json!({"image": {"tag": null, "policy": {"semver": {"range": ">=1.0.0 || 2"}}}}),
+            "image.policy.semver.range",
+            rules::RANGE_FORM,
+        ),
+        refusal(
+            json!({"image": {"repository": "docker.io/board/post", "tag": null,
+                "policy": {"newestPushed": {"pattern": "^latest$"}}}}),
+            "image.policy",
+            rules::POLICY_ELSEWHERE,
+        ),
+        refusal(
             json!({"rollout": {"progressDeadline": "1.5h"}}),
             "rollout.progressDeadline",
             rules::DURATION_FORM,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Expected::Holds;
-use super::{BALANCED, PLAIN, Row, reference, row, variable};
+use super::{BALANCED, PLAIN, Row, row, secret_value, variable};
 
 pub fn rows() -> Vec<Row> {
     [auth(), api()].concat()
@@ -12,19 +12,19 @@ pub fn rows() -> Vec<Row> {
 fn auth() -> Vec<Row> {
     let keys = json!({"cognito-client-id": "client"});
     vec![
-        reference(
+        secret_value(
             BALANCED,
             "auth.secretRef.name",
             json!("board-auth"),
-            ("COGNITO_REGION", "name"),
-            "board-auth",
+            "COGNITO_REGION",
+            "eu-west-1",
         ),
-        reference(
+        secret_value(
             BALANCED,
             "auth.secretRef.keys",
             keys,
-            ("COGNITO_CLIENT_ID", "key"),
-            "client",
+            "COGNITO_CLIENT_ID",
+            "app",
         ),
         variable(
             PLAIN,

@@ -1,0 +1,275 @@
+//! Rollouts of good and bad images with real pods under load: `cargo dev test rollout`.
+#![expect(clippy::unwrap_used, reason = "how a test fails")]
+
+#[path = "../product/board.rs"]
+#[expect(dead_code, reason = "shared with the tests of the whole product")]
+mod board;
+#[path = "../product/load.rs"]
+#[expect(dead_code, reason = "shared with the tests of the whole product")]
+mod load;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use board::{Board, EXAMPLE, PATIENCE};
+use dev::kit::until;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use load::{Load, Rate, Seen};
+use serde_json::{Value, json};
+
+/// A verdict comes this soon after a pod has shown what it is good for: five seconds between two
+/// looks, and as much for a busy machine.
+const SOON: Duration = Duration::from_secs(15);
+
+/// A serving board with its clients.
+struct Scene {
+    board: Board,
+    load: Load,
+    suffix: String,
+}
+
+impl Scene {
+    async fn open(name: &str, bake: Value) -> Option<Self> {
+        let mut board = Board::open(name).await?;
+        board.bake = bake;
+        board.make_ready().await;
+        // A node port needs a moment after its Service.
+        board.posts().await;
+        let token = board.kit.token_of("rollout").await.unwrap();
+        let load = Load::start(&board.url().await, &token, Rate::STEADY);
+        let suffix = format!("{name}-{:x}", std::process::id());
+        Some(Self {
+            board,
+            load,
+            suffix,
+        })
+    }
+
+    /// Applies an image that goes wrong in this way; gives the verdict and the time until it.
+    async fn fail(&self, fault: &str) -> (String, Duration) {
+        let kit = &self.board.kit;
+        let image = kit.push_faulty_service(fault, &self.suffix).await.unwrap();
+        let begun = Instant::now();
+        self.board.apply(&image.tag).await;
+        let verdict = self.board.condition("Ready", "False", "RolledBack").await;
+        (verdict, begun.elapsed())
+    }
+
+    /// Waits until all is as before the bad image came, and stops the clients.
+    async fn end(self, name: &str, took: Duration) -> Seen {
+        self.board.condition("Stalled", "True", "RolledBack").await;
+        let digest = status(&self.board).await["image"]["lastGood"]["digest"].clone();
+        until("only good pods are left", PATIENCE, async || {
+            let pods = self.board.kit.pods(&self.board.namespace).await;
+            let pods = pods.map_err(|error| error.to_string())?;
+            let bad: Vec<_> = pods
+                .iter()
+                .filter(|pod| is_serving(pod) && !runs(pod, digest.as_str().unwrap()))
+                .map(ResourceExt::name_any)
+                .collect();
+            bad.is_empty().then_some(()).ok_or(format!("{bad:?}"))
+        })
+        .await
+        .unwrap();
+        let seen = self.load.stop().await;
+        report(name, &seen, took, "RolledBack");
+        self.board.close().await;
+        seen
+    }
+}
+
+/// Not `println!`, which the test harness keeps from a test that passes.
+fn report(name: &str, seen: &Seen, took: Duration, end: &str) {
+    let (requests, failed) = (seen.requests, seen.failures.len());
+    let took = took.as_secs_f64();
+    let _ = writeln!(
+        std::io::stderr(),
+        "rollout {name:<28} requests {requests:>5}  failed {failed:>3}  verdict {took:>5.1} s  {end}"
+    );
+}
+
+async fn status(board: &Board) -> Value {
+    let service = board.kit.post_services(&board.namespace).get(EXAMPLE).await;
+    service.unwrap().data["status"].take()
+}
+
+fn is_serving(pod: &Pod) -> bool {
+    pod.labels()
+        .get("app.kubernetes.io/component")
+        .map(String::as_str)
+        == Some("api")
+}
+
+fn runs(pod: &Pod, digest: &str) -> bool {
+    let image = pod
+        .spec
+        .as_ref()
+        .and_then(|pod| pod.containers[0].image.clone());
+    image.is_some_and(|image| image.ends_with(digest))
+}
+
+/// Rolls that many good images out, one after the other.
+async fn roll_out(name: &str, times: usize) {
+    let Some(scene) = Scene::open(name, json!({"duration": "1s"})).await else {
+        return;
+    };
+    let begun = Instant::now();
+    for time in 0..times {
+        let tag = format!("good-{time}-{}", scene.suffix);
+        let image = scene.board.kit.push_service(&tag).await.unwrap();
+        scene.board.apply(&image.tag).await;
+        until(&format!("{tag} serves"), PATIENCE, async || {
+            let status = status(&scene.board).await;
+            let ready = status["image"]["lastGood"]["digest"] == image.digest.as_str()
+                && status["rollout"]["step"] == "Idle";
+            ready.then_some(()).ok_or_else(|| status.to_string())
+        })
+        .await
+        .unwrap();
+    }
+    let seen = scene.load.stop().await;
+    let label = format!("{times} good images in a row");
+    report(&label, &seen, begun.elapsed(), "UpToDate");
+    assert!(seen.requests > 100, "{} requests", seen.requests);
+    assert_eq!(seen.failures, Vec::<String>::new());
+    scene.board.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_good_images_in_a_row_cost_no_request() {
+    roll_out("good", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: `cargo dev test rollout --full`"]
+async fn twenty_good_images_in_a_row_cost_no_request() {
+    roll_out("twenty", 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_exits_is_undone_in_seconds_and_its_secrets_are_not_repeated() {
+    let Some(scene) = Scene::open("exits", json!({"duration": "20s"})).await else {
+        return;
+    };
+    let (verdict, took) = scene.fail("exits").await;
+    for part in ["exit code 3", "cannot start with ***", "exits-"] {
+        assert!(verdict.contains(part), "{part}: {verdict}");
+    }
+    assert!(!verdict.contains("mysql"), "{verdict}");
+    let begun = Instant::now();
+    let entries = status(&scene.board).await["quarantine"].clone();
+    assert_eq!(entries.as_array().map(Vec::len), Some(1), "{entries}");
+    let seen = scene.end("exits", took).await;
+    assert_eq!(seen.failures, Vec::<String>::new());
+    assert!(begun.elapsed() < PATIENCE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_hang_or_are_never_ready_are_undone_at_the_deadline() {
+    for fault in ["hangs", "unready"] {
+        let Some(scene) = Scene::open(fault, json!({"duration": "1s"})).await else {
+            return;
+        };
+        let (verdict, took) = scene.fail(fault).await;
+        assert!(verdict.contains("not ready within 30 s"), "{verdict}");
+        let seen = scene.end(fault, took).await;
+        assert_eq!(seen.failures, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_dies_after_it_was_ready_costs_only_what_was_in_flight() {
+    let Some(scene) = Scene::open("dies", json!({"duration": "30s"})).await else {
+        return;
+    };
+    let (verdict, took) = scene.fail("dies").await;
+    assert!(verdict.contains("exit code 7"), "{verdict}");
+    assert!(verdict.contains("out of luck"), "{verdict}");
+    let seen = scene.end("dies", took).await;
+    // One request of each client, and those that met the address before the node forgot it.
+    assert!(seen.failures.len() <= 12, "{:#?}", seen.failures);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_answers_500_is_undone_during_its_bake() {
+    let bake = json!({"duration": "1m", "minRequests": 20, "maxErrorRate": "10%"});
+    let Some(scene) = Scene::open("errors", bake).await else {
+        return;
+    };
+    let (verdict, took) = scene.fail("errors").await;
+    assert!(verdict.contains("had status 5xx"), "{verdict}");
+    let seen = scene.end("errors", took).await;
+    let others: Vec<_> = seen
+        .failures
+        .iter()
+        .filter(|failure| !failure.contains("500: "))
+        .collect();
+    assert!(others.len() <= 12, "{others:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_image_migrates_nothing_and_replaces_nothing() {
+    let Some(scene) = Scene::open("missing", json!({"duration": "1s"})).await else {
+        return;
+    };
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let begun = Instant::now();
+    scene.board.apply_image(json!({"digest": digest})).await;
+    let verdict = scene
+        .board
+        .condition("Stalled", "True", "MigrationFailed")
+        .await;
+    let took = begun.elapsed();
+    assert!(took < SOON, "{took:?}");
+    assert!(verdict.contains("not found"), "{verdict}");
+    let seen = scene.load.stop().await;
+    report("missing", &seen, took, "MigrationFailed");
+    assert_eq!(seen.failures, Vec::<String>::new());
+    scene.board.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_image_supersedes_a_bad_one_on_its_way() {
+    let Some(scene) = Scene::open("super", json!({"duration": "1s"})).await else {
+        return;
+    };
+    let kit = &scene.board.kit;
+    let bad = kit
+        .push_faulty_service("unready", &scene.suffix)
+        .await
+        .unwrap();
+    scene.board.apply(&bad.tag).await;
+    until("the bad image bakes", PATIENCE, async || {
+        let status = status(&scene.board).await;
+        let baking = status["rollout"]["step"] == "Baking";
+        baking.then_some(()).ok_or_else(|| status.to_string())
+    })
+    .await
+    .unwrap();
+    let good = kit
+        .push_service(&format!("good-{}", scene.suffix))
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    scene.board.apply(&good.tag).await;
+    until("the good image serves", PATIENCE, async || {
+        let status = status(&scene.board).await;
+        let serves = status["image"]["lastGood"]["digest"] == good.digest.as_str();
+        serves.then_some(()).ok_or_else(|| status.to_string())
+    })
+    .await
+    .unwrap();
+    let took = begun.elapsed();
+    let results: Vec<_> = status(&scene.board).await["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["result"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(results, ["Succeeded", "Superseded", "Succeeded"]);
+    let seen = scene.load.stop().await;
+    report("superseded", &seen, took, "UpToDate");
+    assert_eq!(seen.failures, Vec::<String>::new());
+    scene.board.close().await;
+}
