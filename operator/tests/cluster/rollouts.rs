@@ -253,9 +253,19 @@ async fn a_deployment_of_a_version_without_revisions_is_taken_over_as_it_is() {
             && is_at(status, RolloutStep::Idle)
     })
     .await;
-    world.condition("Ready", "True", "UpToDate").await;
+    world
+        .wait::<Deployment, _>("post-service", "its revision", |live| {
+            let annotations = live.metadata.annotations.as_ref()?;
+            annotations
+                .get("platform.hhottdogg.shop/revision")
+                .map(drop)
+        })
+        .await;
     let after = world.deployment_running(&digest).await;
-    assert_eq!(after.metadata.generation, before.metadata.generation);
+    assert_eq!(json!(after.spec), json!(before.spec));
+    // A Deployment's annotation makes another generation of it, too.
+    world.finish_rollout().await;
+    world.condition("Ready", "True", "UpToDate").await;
     assert_eq!(revisions(&world).await, 1);
     world.close().await;
 }
