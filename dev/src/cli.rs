@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::kubeconfig;
 use crate::down::Purge;
+use crate::images::{self, Fault};
 use crate::install::Installation;
 use crate::paths::Paths;
 use crate::process::Processes;
@@ -76,6 +77,17 @@ enum Command {
             value_name = "ARGUMENTS"
         )]
         arguments: Vec<std::ffi::OsString>,
+    },
+    /// Push the service's image, as `up` built it, under another tag and with a digest of its own.
+    ///
+    /// Then `target/release/post-operator deploy post-service -n post-service --tag TAG --force`
+    /// rolls it out; the kubeconfig is the one that `cargo dev status` names.
+    Push {
+        /// The new tag.
+        tag: String,
+        /// Push one that goes wrong instead.
+        #[arg(long, value_enum)]
+        fault: Option<Fault>,
     },
     /// Show the log of a part, or list the parts.
     Logs {
@@ -157,6 +169,14 @@ async fn run(command: Command) -> Result<ExitCode> {
             output: Output::Table,
         } => {
             print!("{}", status::table(&paths).await);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Push { tag, fault } => {
+            let image = match fault {
+                None => images::push_variant(&paths, images::SERVICE, &tag).await?,
+                Some(fault) => images::push_faulty_service(&paths, fault, &tag).await?,
+            };
+            println!("{}:{} is {}", image.repository, image.tag, image.digest);
             Ok(ExitCode::SUCCESS)
         }
         Command::Kubectl { arguments } => {

@@ -187,9 +187,36 @@ pub async fn push_old_service(paths: &Paths) -> Result<Image> {
     push(paths, &local, Program("old-service"), "1").await
 }
 
-/// An image of the service that goes wrong in this way (`dev/examples/faulty_service.rs`), tagged
-/// with the way's name and `suffix`.
-pub async fn push_faulty_service(paths: &Paths, fault: &str, suffix: &str) -> Result<Image> {
+/// How an image of the service goes wrong (`dev/examples/faulty_service.rs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// It ends at once.
+    Exits,
+    /// It never listens.
+    Hangs,
+    /// It is alive and never ready.
+    Unready,
+    /// It is ready and answers every request with 500.
+    Errors,
+    /// It serves for six seconds and dies.
+    Dies,
+}
+
+impl Fault {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exits => "exits",
+            Self::Hangs => "hangs",
+            Self::Unready => "unready",
+            Self::Errors => "errors",
+            Self::Dies => "dies",
+        }
+    }
+}
+
+/// An image of the service that goes wrong in this way.
+pub async fn push_faulty_service(paths: &Paths, fault: Fault, tag: &str) -> Result<Image> {
     const EXAMPLE: &str = "faulty_service";
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Command::new(cargo)
@@ -203,12 +230,13 @@ pub async fn push_faulty_service(paths: &Paths, fault: &str, suffix: &str) -> Re
     let context = tempfile::tempdir().context("no temporary folder")?;
     let binary = paths.target().join("debug/examples").join(EXAMPLE);
     std::fs::copy(&binary, context.path().join(EXAMPLE))?;
-    let tag = format!("{fault}-{suffix}");
     let local = format!("localhost/faulty-service:{tag}");
-    let dockerfile =
-        format!("FROM {base}\nCOPY {EXAMPLE} /\nENV FAULT={fault}\nENTRYPOINT [\"/{EXAMPLE}\"]\n");
+    let dockerfile = format!(
+        "FROM {base}\nCOPY {EXAMPLE} /\nENV FAULT={}\nENTRYPOINT [\"/{EXAMPLE}\"]\n",
+        fault.name()
+    );
     build_inline(paths, &dockerfile, Some(context.path()), &local).await?;
-    push(paths, &local, SERVICE, &tag).await
+    push(paths, &local, SERVICE, tag).await
 }
 
 /// An image with busybox, for pods that look around in the cluster.

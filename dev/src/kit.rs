@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject, ListParams};
 
 use crate::command::Command;
-use crate::images::{self, Image};
+use crate::images::{self, Fault, Image};
 use crate::install::{self, ready::Condition};
 use crate::network::HOST;
 use crate::paths::Paths;
@@ -109,6 +109,11 @@ impl Kit {
         program.arg("--kubeconfig").arg(kubeconfig).run().await
     }
 
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> std::path::PathBuf {
+        self.paths.kubeconfig()
+    }
+
     /// Server-side-applies YAML.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         cluster::manifests::apply(&self.client, yaml).await
@@ -144,8 +149,8 @@ impl Kit {
     }
 
     /// An image of the service that goes wrong in this way.
-    pub async fn push_faulty_service(&self, fault: &str, suffix: &str) -> Result<Image> {
-        images::push_faulty_service(&self.paths, fault, suffix).await
+    pub async fn push_faulty_service(&self, fault: Fault, tag: &str) -> Result<Image> {
+        images::push_faulty_service(&self.paths, fault, tag).await
     }
 
     /// The stand-in of the service that the product replaces.

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use board::{Board, EXAMPLE, PATIENCE};
+use dev::images::Fault;
 use dev::kit::until;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -47,9 +48,10 @@ impl Scene {
     }
 
     /// Applies an image that goes wrong in this way; gives the verdict and the time until it.
-    async fn fail(&self, fault: &str) -> (String, Duration) {
+    async fn fail(&self, fault: Fault) -> (String, Duration) {
         let kit = &self.board.kit;
-        let image = kit.push_faulty_service(fault, &self.suffix).await.unwrap();
+        let tag = format!("{}-{}", fault.name(), self.suffix);
+        let image = kit.push_faulty_service(fault, &tag).await.unwrap();
         let begun = Instant::now();
         self.board.apply(&image.tag).await;
         let verdict = self.board.condition("Ready", "False", "RolledBack").await;
@@ -152,7 +154,7 @@ async fn an_image_that_exits_is_undone_in_seconds_and_its_secrets_are_not_repeat
     let Some(scene) = Scene::open("exits", json!({"duration": "20s"})).await else {
         return;
     };
-    let (verdict, took) = scene.fail("exits").await;
+    let (verdict, took) = scene.fail(Fault::Exits).await;
     for part in ["exit code 3", "cannot start with ***", "exits-"] {
         assert!(verdict.contains(part), "{part}: {verdict}");
     }
@@ -167,13 +169,13 @@ async fn an_image_that_exits_is_undone_in_seconds_and_its_secrets_are_not_repeat
 
 #[tokio::test(flavor = "multi_thread")]
 async fn images_that_hang_or_are_never_ready_are_undone_at_the_deadline() {
-    for fault in ["hangs", "unready"] {
-        let Some(scene) = Scene::open(fault, json!({"duration": "1s"})).await else {
+    for fault in [Fault::Hangs, Fault::Unready] {
+        let Some(scene) = Scene::open(fault.name(), json!({"duration": "1s"})).await else {
             return;
         };
         let (verdict, took) = scene.fail(fault).await;
         assert!(verdict.contains("not ready within 30 s"), "{verdict}");
-        let seen = scene.end(fault, took).await;
+        let seen = scene.end(fault.name(), took).await;
         assert_eq!(seen.failures, Vec::<String>::new());
     }
 }
@@ -183,7 +185,7 @@ async fn an_image_that_dies_after_it_was_ready_costs_only_what_was_in_flight() {
     let Some(scene) = Scene::open("dies", json!({"duration": "30s"})).await else {
         return;
     };
-    let (verdict, took) = scene.fail("dies").await;
+    let (verdict, took) = scene.fail(Fault::Dies).await;
     assert!(verdict.contains("exit code 7"), "{verdict}");
     assert!(verdict.contains("out of luck"), "{verdict}");
     let seen = scene.end("dies", took).await;
@@ -197,7 +199,7 @@ async fn an_image_that_answers_500_is_undone_during_its_bake() {
     let Some(scene) = Scene::open("errors", bake).await else {
         return;
     };
-    let (verdict, took) = scene.fail("errors").await;
+    let (verdict, took) = scene.fail(Fault::Errors).await;
     assert!(verdict.contains("had status 5xx"), "{verdict}");
     let seen = scene.end("errors", took).await;
     let others: Vec<_> = seen
@@ -235,10 +237,8 @@ async fn a_good_image_supersedes_a_bad_one_on_its_way() {
         return;
     };
     let kit = &scene.board.kit;
-    let bad = kit
-        .push_faulty_service("unready", &scene.suffix)
-        .await
-        .unwrap();
+    let tag = format!("unready-{}", scene.suffix);
+    let bad = kit.push_faulty_service(Fault::Unready, &tag).await.unwrap();
     scene.board.apply(&bad.tag).await;
     until("the bad image bakes", PATIENCE, async || {
         let status = status(&scene.board).await;
@@ -270,6 +270,36 @@ async fn a_good_image_supersedes_a_bad_one_on_its_way() {
     assert_eq!(results, ["Succeeded", "Superseded", "Succeeded"]);
     let seen = scene.load.stop().await;
     report("superseded", &seen, took, "UpToDate");
+    assert_eq!(seen.failures, Vec::<String>::new());
+    scene.board.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_ends_with_the_verdict_while_the_api_goes_on_answering() {
+    let Some(scene) = Scene::open("deploy", json!({"duration": "20s"})).await else {
+        return;
+    };
+    let kit = &scene.board.kit;
+    let deploy = async |tag: &str| {
+        let namespace = &scene.board.namespace;
+        let arguments = ["deploy", EXAMPLE, "-n", namespace, "--tag", tag, "--force"];
+        kit.post_operator(&kit.kubeconfig(), &arguments).await
+    };
+    let (good, bad) = (
+        format!("good-{}", scene.suffix),
+        format!("bad-{}", scene.suffix),
+    );
+    kit.push_service(&good).await.unwrap();
+    kit.push_faulty_service(Fault::Exits, &bad).await.unwrap();
+    deploy(&good).await.unwrap();
+    let begun = Instant::now();
+    let failed = format!("{:#}", deploy(&bad).await.unwrap_err());
+    let took = begun.elapsed();
+    for part in ["exit status: 1", "RolledBack", "exit code 3"] {
+        assert!(failed.contains(part), "{part}: {failed}");
+    }
+    let seen = scene.load.stop().await;
+    report("deploy, good and bad", &seen, took, "exit 0, exit 1");
     assert_eq!(seen.failures, Vec::<String>::new());
     scene.board.close().await;
 }
