@@ -73,19 +73,11 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
     if let Ok(credentials) = &credentials {
         inputs.hide(&Mask::of(credentials));
     }
-    let building = credentials
-        .as_ref()
-        .ok()
-        .and_then(|c| for_builders(&spec, c));
+    let building = credentials.as_ref().ok();
+    let building = building.and_then(|found| for_builders(&spec, found));
+    let building = building.as_ref();
 
-    let look = survey::survey(
-        &spec,
-        &status,
-        &inputs,
-        &credentials,
-        building.as_ref(),
-        ctx,
-    );
+    let look = survey::survey(&spec, &status, &inputs, &credentials, building, ctx);
     let Some(mut survey) = look else {
         // The first answers after a start or a change are on their way: they call the next pass.
         return Ok(Action::requeue(ctx.settings.pace.poll_in_trouble));
@@ -96,13 +88,13 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         &status,
         &mut survey,
         &inputs,
-        building.as_ref(),
+        building,
         now,
         ctx,
     );
     let (seen, memory, mut plan, status) = decision.await?;
     let up_to_date = plan.step == Step::Idle;
-    let old = adopt::look(&spec, &inputs, up_to_date, building.as_ref(), ctx).await?;
+    let old = adopt::look(&spec, &inputs, up_to_date, building, ctx).await?;
     let (adoption, front) = adopt::plan(&mut spec, &status, &old, now);
     let balancer = old.balancer.as_deref();
     inputs.load_balancer = fetch::load_balancer(service, balancer, ctx);
@@ -112,19 +104,12 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         status.replicas,
         plan.starts_pods(),
     );
-    let objects = build::objects(
-        &spec,
-        &plan,
-        scaling,
-        building.as_ref(),
-        &ctx.settings,
-        &front,
-    );
+    let objects = build::objects(&spec, &plan, scaling, building, &ctx.settings, &front);
     let applied = apply::objects(&spec.id, objects, ctx).await?;
-    rollouts::prune(&spec, &survey.sight.aim, &memory, ctx).await?;
+    rollouts::tidy(&spec, &survey.sight, &memory, &inputs, building, ctx).await?;
     if let Some(adoption) = &adoption {
         let target = survey.sight.aim.target.as_ref();
-        let finish = target.map(|target| &target.digest).zip(building.as_ref());
+        let finish = target.map(|target| &target.digest).zip(building);
         adopt::carry_out(&spec, adoption, &old, finish, ctx).await?;
     }
     if applied.deployment && plan.step == Step::Idle {
@@ -182,7 +167,7 @@ async fn decide(
     let memory = survey.remembered(spec, &seen);
     if !spec.spec.stopped {
         // Before they are written down: what the memory names is there.
-        rollouts::keep(spec, &survey.sight, &memory, inputs, building, ctx).await?;
+        rollouts::make_new(spec, &survey.sight, &memory, inputs, building, ctx).await?;
     }
     let mut next = status.clone();
     memory.write(&mut next, rollouts::name(spec));

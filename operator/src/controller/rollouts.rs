@@ -27,6 +27,8 @@ pub struct Sight {
     pub ask: Ask,
     /// What earlier passes remembered.
     pub memory: Memory,
+    /// What the status says to be running: its revision was made before.
+    named: Option<machine::Candidate>,
     known: Vec<Arc<Revision>>,
 }
 
@@ -78,6 +80,7 @@ pub fn look(
             unsettled: false,
         },
         ask,
+        named: memory.current.clone().filter(|_| status.rollout.is_some()),
         memory,
         known,
     }
@@ -252,8 +255,8 @@ fn resolved(
     newer.map_or_else(|| kept.clone(), Arc::new)
 }
 
-/// Makes the revisions that `memory` names, and their Secrets, where they are not there.
-pub async fn keep(
+/// Makes what is new in `memory`: the revisions that it names, and their Secrets.
+pub async fn make_new(
     spec: &Validated,
     sight: &Sight,
     memory: &Memory,
@@ -261,8 +264,39 @@ pub async fn keep(
     credentials: Option<&Credentials>,
     ctx: &Context,
 ) -> Result<(), Error> {
+    let named = [&memory.pending, &memory.current].into_iter().flatten();
+    let new = named.filter(|candidate| Some(*candidate) != sight.named.as_ref());
+    keep(spec, sight, new, inputs, credentials, ctx).await
+}
+
+/// Makes what runs again, where somebody removed it, and removes what nobody needs any more. Last in
+/// a pass: one of a `PostService` that is gone by now, and not known to be, makes little.
+pub async fn tidy(
+    spec: &Validated,
+    sight: &Sight,
+    memory: &Memory,
+    inputs: &Inputs,
+    credentials: Option<&Credentials>,
+    ctx: &Context,
+) -> Result<(), Error> {
+    if !spec.spec.stopped {
+        let current = memory.current.iter();
+        let known = current.filter(|current| Some(*current) == sight.named.as_ref());
+        keep(spec, sight, known, inputs, credentials, ctx).await?;
+    }
+    prune(spec, &sight.aim, memory, ctx).await
+}
+
+async fn keep(
+    spec: &Validated,
+    sight: &Sight,
+    candidates: impl Iterator<Item = &machine::Candidate>,
+    inputs: &Inputs,
+    credentials: Option<&Credentials>,
+    ctx: &Context,
+) -> Result<(), Error> {
     let newest = sight.known.iter().map(|known| known.number).max();
-    for candidate in [&memory.pending, &memory.current].into_iter().flatten() {
+    for candidate in candidates {
         let Some(revision) = sight.find(&candidate.id) else {
             continue;
         };
@@ -348,12 +382,7 @@ async fn make_secret(
 
 /// Removes revisions that nobody needs any more; their Secrets go with them. What is about to be
 /// rolled out may be there already, from a pass that did not come to its end.
-pub async fn prune(
-    spec: &Validated,
-    aim: &Aim,
-    memory: &Memory,
-    ctx: &Context,
-) -> Result<(), Error> {
+async fn prune(spec: &Validated, aim: &Aim, memory: &Memory, ctx: &Context) -> Result<(), Error> {
     let named = [&memory.current, &memory.good, &memory.pending, &aim.target];
     let ids = named.into_iter().flatten().map(|candidate| &candidate.id);
     let needed: Vec<_> = ids.map(|id| revision::name(&spec.id.name, id)).collect();
