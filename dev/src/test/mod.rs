@@ -170,7 +170,7 @@ mod tests {
             chosen(&[Stage::Unit, Stage::Lint, Stage::Unit]),
             [Stage::Lint, Stage::Unit]
         );
-        assert_eq!(chosen(&[]).len(), 5);
+        assert_eq!(chosen(&[]).len(), 6);
     }
 
     #[test]
