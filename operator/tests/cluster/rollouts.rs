@@ -206,7 +206,7 @@ async fn another_version_s_template_waits_for_the_next_rollout_unless_asked_for_
 
 #[tokio::test]
 async fn what_was_superseded_leaves_neither_revision_nor_deployment() {
-    let (world, _) = serving!("leave");
+    let (world, _) = serving!("superseded");
     begin(&world, json!({"bake": {"duration": "1m"}})).await;
     let third = world.push_image("3").await;
     world.create_service("3", json!({})).await;
