@@ -16,7 +16,7 @@ use crate::paths::Paths;
 type Use = (String, String, String);
 
 /// Rules that a run of the end-to-end tests need not use, and why the operator has them.
-const RARE: [(&str, &[&str], &[&str], &str); 5] = [
+const RARE: [(&str, &[&str], &[&str], &str); 6] = [
     (
         "monitoring.coreos.com",
         &["servicemonitors"],
@@ -40,6 +40,12 @@ const RARE: [(&str, &[&str], &[&str], &str); 5] = [
         &["secrets"],
         &["create", "patch", "delete"],
         "only where the operator makes an account or a key; operator/tests/cluster",
+    ),
+    (
+        "",
+        &["events"],
+        &["list"],
+        "only while a load balancer has no address, which the local one gives at once; operator/tests/cluster/load_balancer.rs",
     ),
     (
         "events.k8s.io",
