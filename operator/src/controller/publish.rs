@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::Error;
 use super::stored::Stored;
+use super::validate::Identity;
 use crate::api::conditions::ConditionType;
 use crate::api::v1alpha1::{PostService, PostServiceStatus};
 use crate::build::MANAGER;
@@ -140,6 +141,24 @@ impl Publisher {
             self.event(metadata, condition).await;
         }
         Ok(())
+    }
+
+    /// Whether the API server still knows the object, which the cache may be late to tell: a dry run
+    /// of a write that changes nothing.
+    pub async fn is_there(&self, id: &Identity) -> Result<bool, Error> {
+        let patch = json!([{"op": "test", "path": "/metadata/uid", "value": id.uid}]);
+        let patch: json_patch::Patch = serde_json::from_value(patch).map_err(Error::Encode)?;
+        let api = Api::<Stored>::namespaced(self.client.clone(), &id.namespace);
+        let parameters = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let answer = api.patch_status(&id.name, &parameters, &Patch::<()>::Json(patch));
+        match answer.await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => Ok(false),
+            Err(source) => Err(Error::write::<PostService>(&id.name, source)),
+        }
     }
 
     fn remember(&self, metadata: &ObjectMeta, status: &PostServiceStatus) {

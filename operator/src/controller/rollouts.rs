@@ -269,8 +269,8 @@ pub async fn make_new(
     keep(spec, sight, new, inputs, credentials, ctx).await
 }
 
-/// Makes what runs again, where somebody removed it, and removes what nobody needs any more. Last in
-/// a pass: one of a `PostService` that is gone by now, and not known to be, makes little.
+/// Makes what runs again, where somebody removed it, and removes what nobody needs any more. It may
+/// be missing because the `PostService` is gone, of which the cache does not know yet.
 pub async fn tidy(
     spec: &Validated,
     sight: &Sight,
@@ -279,10 +279,21 @@ pub async fn tidy(
     credentials: Option<&Credentials>,
     ctx: &Context,
 ) -> Result<(), Error> {
-    if !spec.spec.stopped {
-        let current = memory.current.iter();
-        let known = current.filter(|current| Some(*current) == sight.named.as_ref());
-        keep(spec, sight, known, inputs, credentials, ctx).await?;
+    let current = memory.current.as_ref().filter(|_| !spec.spec.stopped);
+    if let Some(current) = current.filter(|current| Some(*current) == sight.named.as_ref()) {
+        let name = revision::name(&spec.id.name, &current.id);
+        let is_kept = apply::exists(&spec.id, &name, &ctx.children.revisions, ctx).await?;
+        if is_kept || ctx.publisher.is_there(&spec.id).await? {
+            keep(
+                spec,
+                sight,
+                std::iter::once(current),
+                inputs,
+                credentials,
+                ctx,
+            )
+            .await?;
+        }
     }
     prune(spec, &sight.aim, memory, ctx).await
 }
