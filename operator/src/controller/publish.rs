@@ -153,8 +153,8 @@ impl Publisher {
             dry_run: true,
             ..PatchParams::default()
         };
-        let answer = api.patch_status(&id.name, &parameters, &Patch::<()>::Json(patch));
-        match answer.await {
+        let patch = Patch::<()>::Json(patch);
+        match api.patch_status(&id.name, &parameters, &patch).await {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if [404, 409, 422].contains(&status.code) => Ok(false),
             Err(source) => Err(Error::write::<PostService>(&id.name, source)),
