@@ -48,6 +48,8 @@ pub fn look(
     let wanted = image.as_ref().and_then(|image| new(image, &spec.pod));
     let imported = imported(inputs, wanted.as_ref());
     known.extend(imported.clone());
+    // What runs may have lost its revision: where it is what is wanted, nothing else is lost.
+    known.extend(wanted.clone().map(Arc::new));
     let memory = remembered(spec, status, inputs, imported.as_deref(), &known);
     let same = |made: Revision| resolved(spec, made, &memory, &known, credentials, ctx);
     let wanted = wanted.map(same);
