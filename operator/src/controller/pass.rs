@@ -82,6 +82,9 @@ async fn pass(service: &PostService, ctx: &Context) -> Result<Action, Error> {
         // The first answers after a start or a change are on their way: they call the next pass.
         return Ok(Action::requeue(ctx.settings.pace.poll_in_trouble));
     };
+    if rollouts::is_gone(&spec, &survey.sight, ctx).await? {
+        return Ok(Action::await_change());
+    }
     let decision = decide(
         &spec,
         &subject,

@@ -257,6 +257,17 @@ fn resolved(
     newer.map_or_else(|| kept.clone(), Arc::new)
 }
 
+/// Whether the `PostService` is gone, of which the cache does not know yet: its children are being
+/// collected, and nothing of it shall be made again.
+pub async fn is_gone(spec: &Validated, sight: &Sight, ctx: &Context) -> Result<bool, Error> {
+    let Some(named) = &sight.named else {
+        return Ok(false);
+    };
+    let name = revision::name(&spec.id.name, &named.id);
+    let is_kept = apply::exists(&spec.id, &name, &ctx.children.revisions, ctx).await?;
+    Ok(!is_kept && !ctx.publisher.is_there(&spec.id).await?)
+}
+
 /// Makes what is new in `memory`: the revisions that it names, and their Secrets.
 pub async fn make_new(
     spec: &Validated,
@@ -271,8 +282,7 @@ pub async fn make_new(
     keep(spec, sight, new, inputs, credentials, ctx).await
 }
 
-/// Makes what runs again, where somebody removed it, and removes what nobody needs any more. It may
-/// be missing because the `PostService` is gone, of which the cache does not know yet.
+/// Makes what runs again, where somebody removed it, and removes what nobody needs any more.
 pub async fn tidy(
     spec: &Validated,
     sight: &Sight,
@@ -281,22 +291,9 @@ pub async fn tidy(
     credentials: Option<&Credentials>,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let current = memory.current.as_ref().filter(|_| !spec.spec.stopped);
-    if let Some(current) = current.filter(|current| Some(*current) == sight.named.as_ref()) {
-        let name = revision::name(&spec.id.name, &current.id);
-        let is_kept = apply::exists(&spec.id, &name, &ctx.children.revisions, ctx).await?;
-        if is_kept || ctx.publisher.is_there(&spec.id).await? {
-            keep(
-                spec,
-                sight,
-                std::iter::once(current),
-                inputs,
-                credentials,
-                ctx,
-            )
-            .await?;
-        }
-    }
+    let current = memory.current.iter().filter(|_| !spec.spec.stopped);
+    let known = current.filter(|current| Some(*current) == sight.named.as_ref());
+    keep(spec, sight, known, inputs, credentials, ctx).await?;
     prune(spec, &sight.aim, memory, ctx).await
 }
 
