@@ -169,14 +169,7 @@ pub async fn push_variant(paths: &Paths, program: Program, tag: &str) -> Result<
 /// base as the product's images.
 pub async fn push_old_service(paths: &Paths) -> Result<Image> {
     const EXAMPLE: &str = "old_service";
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Command::new(cargo)
-        .args(["build", "--locked", "-p", "dev", "--example", EXAMPLE])
-        .folder(&paths.checkout)
-        .log(paths.logs().join("build-images.log"))
-        .run()
-        .await?;
-    let binary = paths.target().join("debug/examples").join(EXAMPLE);
+    let binary = example(paths, EXAMPLE).await?;
     let local = format!("localhost/old-service:{}", fingerprint(paths, &binary)?);
     if !is_stored(paths, &local).await {
         let context = tempfile::tempdir().context("no temporary folder")?;
@@ -185,6 +178,18 @@ pub async fn push_old_service(paths: &Paths) -> Result<Image> {
         build_inline(paths, &dockerfile, Some(context.path()), &local).await?;
     }
     push(paths, &local, Program("old-service"), "1").await
+}
+
+/// A program of `dev/examples`, compiled.
+async fn example(paths: &Paths, name: &str) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo)
+        .args(["build", "--locked", "-p", "dev", "--example", name])
+        .folder(&paths.checkout)
+        .log(paths.logs().join("build-images.log"))
+        .run()
+        .await?;
+    Ok(paths.target().join("debug/examples").join(name))
 }
 
 /// How an image of the service goes wrong (`dev/examples/faulty_service.rs`).
@@ -218,17 +223,10 @@ impl Fault {
 /// An image of the service that goes wrong in this way.
 pub async fn push_faulty_service(paths: &Paths, fault: Fault, tag: &str) -> Result<Image> {
     const EXAMPLE: &str = "faulty_service";
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Command::new(cargo)
-        .args(["build", "--locked", "-p", "dev", "--example", EXAMPLE])
-        .folder(&paths.checkout)
-        .log(paths.logs().join("build-images.log"))
-        .run()
-        .await?;
+    let binary = example(paths, EXAMPLE).await?;
     let base = std::fs::read_to_string(latest(paths, SERVICE))
         .with_context(|| format!("the image of {} was never built", SERVICE.0))?;
     let context = tempfile::tempdir().context("no temporary folder")?;
-    let binary = paths.target().join("debug/examples").join(EXAMPLE);
     std::fs::copy(&binary, context.path().join(EXAMPLE))?;
     let local = format!("localhost/faulty-service:{tag}");
     let dockerfile = format!(

@@ -109,6 +109,11 @@ impl Kit {
         program.arg("--kubeconfig").arg(kubeconfig).run().await
     }
 
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> std::path::PathBuf {
+        self.paths.kubeconfig()
+    }
+
     /// Server-side-applies YAML.
     pub async fn apply(&self, yaml: &str) -> Result<()> {
         cluster::manifests::apply(&self.client, yaml).await

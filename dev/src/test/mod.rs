@@ -42,7 +42,7 @@ enum Stage {
     Operator,
     /// Everything together in the local cluster, with real pods.
     E2e,
-    /// Good and bad images under load, in the same cluster.
+    /// Good and bad images under load, in the same cluster; and the model of rollouts.
     Rollout,
 }
 
@@ -72,6 +72,19 @@ struct Outcome {
     skipped_tests: u32,
     /// What could not be checked here, and why.
     skipped: Vec<String>,
+}
+
+impl std::ops::Add for Outcome {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.skipped_tests += other.skipped_tests;
+        self.skipped.extend(other.skipped);
+        self
+    }
 }
 
 struct Line {

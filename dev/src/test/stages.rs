@@ -215,8 +215,11 @@ async fn e2e(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> 
 }
 
 async fn rollout(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    let model = ["test", "-p", "post-operator", "--test", "model"];
+    let model = Cargo::new(&paths.checkout, &model).run().await?;
     // They wait most of the time.
-    in_cluster(paths, progress, &["rollout"], "4", full).await
+    let pods = in_cluster(paths, progress, &["rollout"], "4", full).await?;
+    Ok(model + pods)
 }
 
 /// Runs test programs of this crate against the cluster, which is started if it does not run.

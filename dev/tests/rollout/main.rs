@@ -273,3 +273,33 @@ async fn a_good_image_supersedes_a_bad_one_on_its_way() {
     assert_eq!(seen.failures, Vec::<String>::new());
     scene.board.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_ends_with_the_verdict_while_the_api_goes_on_answering() {
+    let Some(scene) = Scene::open("deploy", json!({"duration": "5s"})).await else {
+        return;
+    };
+    let kit = &scene.board.kit;
+    let deploy = async |tag: &str| {
+        let namespace = &scene.board.namespace;
+        let arguments = ["deploy", EXAMPLE, "-n", namespace, "--tag", tag, "--force"];
+        kit.post_operator(&kit.kubeconfig(), &arguments).await
+    };
+    let (good, bad) = (
+        format!("good-{}", scene.suffix),
+        format!("bad-{}", scene.suffix),
+    );
+    kit.push_service(&good).await.unwrap();
+    kit.push_faulty_service(Fault::Exits, &bad).await.unwrap();
+    deploy(&good).await.unwrap();
+    let begun = Instant::now();
+    let failed = format!("{:#}", deploy(&bad).await.unwrap_err());
+    let took = begun.elapsed();
+    assert!(failed.contains("exit status: 1"), "{failed}");
+    let verdict = scene.board.condition("Ready", "False", "RolledBack").await;
+    assert!(verdict.contains("exit code 3"), "{verdict}");
+    let seen = scene.load.stop().await;
+    report("deploy, good and bad", &seen, took, "exit 0, exit 1");
+    assert_eq!(seen.failures, Vec::<String>::new());
+    scene.board.close().await;
+}

@@ -21,6 +21,7 @@ mod publish;
 mod replicas;
 mod report;
 mod retention;
+mod revisions;
 mod rollouts;
 mod secret_key;
 pub mod secrets;

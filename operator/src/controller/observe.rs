@@ -79,12 +79,11 @@ pub(super) fn migration(
 }
 
 /// Why the pod of this migration Job does not start, and will not as it is: its image, its container.
-/// Of one that has ended the Job speaks.
 pub(super) fn stuck<'a>(inputs: &'a fetch::Inputs, job: &str) -> Option<&'a Evidence> {
     let pods = inputs.migrating.iter().filter(|pod| !pod.ending);
     let mut pods = pods.filter(|pod| pod.name.starts_with(job));
     pods.find_map(|pod| match &pod.trouble {
-        Some(Trouble::Fatal(evidence)) if evidence.exit_code.is_none() => Some(evidence),
+        Some(Trouble::Fatal(evidence)) => Some(evidence),
         _ => None,
     })
 }

@@ -1,17 +1,12 @@
-//! The edge of [`crate::rollout`]: the revisions that are kept, and what the state machine must see.
+//! The edge of [`crate::rollout`]: what the state machine must see, and what it needs to be there.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use serde_json::json;
 
 use super::fetch::Inputs;
 use super::validate::{Selector, Validated};
-use super::{Context, Error, apply};
+use super::{Context, Error, revisions};
 use crate::api::v1alpha1::{ImageRef, PostServiceStatus, RolloutStep, TemplateUpdates};
 use crate::build::{self, Credentials, Revision, revision};
 use crate::rollout::machine::{self, Judged, Memory, Seen};
@@ -41,7 +36,7 @@ pub fn look(
     credentials: Option<&Credentials>,
     ctx: &Context,
 ) -> Sight {
-    let mut known = owned(spec, ctx);
+    let mut known = revisions::owned(spec, ctx);
     let new = |image: &ImageRef, inputs: &build::PodInputs| {
         revision::new(spec, image, inputs, credentials?, &ctx.settings)
     };
@@ -169,27 +164,6 @@ fn terms(spec: &Validated) -> Terms {
     }
 }
 
-/// Accounts of the database that revisions use which may come back.
-pub fn accounts(spec: &Validated, ctx: &Context) -> Vec<String> {
-    let mut accounts: Vec<_> = owned(spec, ctx)
-        .iter()
-        .filter_map(|revision| revision.content.account.clone())
-        .collect();
-    accounts.sort();
-    accounts.dedup();
-    accounts
-}
-
-fn owned(spec: &Validated, ctx: &Context) -> Vec<Arc<Revision>> {
-    ctx.children
-        .revisions
-        .of(&spec.id)
-        .iter()
-        .filter_map(|object| Revision::parse(&spec.id.name, object))
-        .map(Arc::new)
-        .collect()
-}
-
 fn find<'a>(known: &'a [Arc<Revision>], id: &str) -> Option<&'a Arc<Revision>> {
     known.iter().find(|revision| revision.id == id)
 }
@@ -263,8 +237,7 @@ pub async fn is_gone(spec: &Validated, sight: &Sight, ctx: &Context) -> Result<b
     let Some(named) = &sight.named else {
         return Ok(false);
     };
-    let name = revision::name(&spec.id.name, &named.id);
-    let is_kept = apply::exists(&spec.id, &name, &ctx.children.revisions, ctx).await?;
+    let is_kept = revisions::is_there(spec, &named.id, ctx).await?;
     Ok(!is_kept && !ctx.publisher.is_there(&spec.id).await?)
 }
 
@@ -294,7 +267,11 @@ pub async fn tidy(
     let current = memory.current.iter().filter(|_| !spec.spec.stopped);
     let known = current.filter(|current| Some(*current) == sight.named.as_ref());
     keep(spec, sight, known, inputs, credentials, ctx).await?;
-    prune(spec, &sight.aim, memory, ctx).await
+    // What is about to be rolled out may be there already, from a pass that did not come to its end.
+    let aim = &sight.aim.target;
+    let needed = [&memory.current, &memory.good, &memory.pending, aim];
+    let needed: Vec<_> = needed.into_iter().flatten().map(name(spec)).collect();
+    revisions::remove_others(spec, &needed, ctx).await
 }
 
 async fn keep(
@@ -314,95 +291,16 @@ async fn keep(
             number: newest.unwrap_or(0) + 1,
             ..Revision::clone(revision)
         };
-        make(spec, &numbered, ctx).await?;
+        revisions::make(spec, &numbered, ctx).await?;
         let has_secret = inputs.env_secret.is_some() && inputs.env_secret == revision.content.env;
         let values = credentials.filter(|credentials| {
             credentials.fingerprint == revision.content.fingerprint && !has_secret
         });
         if let (Some(values), Some(secret)) = (values, &revision.content.env) {
-            make_secret(spec, revision, secret, values, ctx).await?;
+            revisions::make_secret(spec, revision, secret, values, ctx).await?;
         }
     }
     Ok(())
-}
-
-async fn make(spec: &Validated, revision: &Revision, ctx: &Context) -> Result<(), Error> {
-    let Some(object) = revision.object(spec) else {
-        return Ok(());
-    };
-    let name = object.name_any();
-    if apply::exists(&spec.id, &name, &ctx.children.revisions, ctx).await? {
-        return Ok(());
-    }
-    let api = Api::<ControllerRevision>::namespaced(ctx.client.clone(), &spec.id.namespace);
-    apply::patch(&api, &name, &apply::to_json(&object)?)
-        .await
-        .map(drop)
-}
-
-/// Makes the Secret of a revision, if it is not there. It goes with the revision's object. One that
-/// is there has the same values: its name is made from their hash. That it goes with an object of
-/// before, which was removed, is mended.
-async fn make_secret(
-    spec: &Validated,
-    revision: &Revision,
-    name: &str,
-    credentials: &Credentials,
-    ctx: &Context,
-) -> Result<(), Error> {
-    let read = |source| Error::Read {
-        what: "a Secret of the operator's own",
-        source,
-    };
-    let namespace = &spec.id.namespace;
-    let secrets = Api::<Secret>::namespaced(ctx.client.clone(), namespace);
-    let live = secrets.get_metadata_opt(name).await.map_err(read)?;
-    let revisions = Api::<ControllerRevision>::namespaced(ctx.client.clone(), namespace);
-    let keeper = revision::name(&spec.id.name, &revision.id);
-    let keeper = revisions.get_metadata(&keeper).await.map_err(read)?;
-    let secret = revision::secret(spec, name, &keeper.metadata, credentials);
-    let write = |source| Error::write::<Secret>(name, source);
-    match live {
-        None => {
-            secrets
-                .create(&PostParams::default(), &secret)
-                .await
-                .map_err(write)?;
-            tracing::info!(namespace, name, "made for new pods");
-            Ok(())
-        }
-        Some(live) if live.labels() != secret.labels() => Err(Error::ObjectConflict {
-            kind: "Secret".into(),
-            name: name.to_owned(),
-        }),
-        Some(live) if live.owner_references() == secret.owner_references() => Ok(()),
-        Some(live) => {
-            let owners = json!({"metadata": {
-                "resourceVersion": live.resource_version(),
-                "ownerReferences": secret.owner_references(),
-            }});
-            secrets
-                .patch(name, &PatchParams::default(), &Patch::Merge(owners))
-                .await
-                .map(drop)
-                .map_err(write)
-        }
-    }
-}
-
-/// Removes revisions that nobody needs any more; their Secrets go with them. What is about to be
-/// rolled out may be there already, from a pass that did not come to its end.
-async fn prune(spec: &Validated, aim: &Aim, memory: &Memory, ctx: &Context) -> Result<(), Error> {
-    let named = [&memory.current, &memory.good, &memory.pending, &aim.target];
-    let ids = named.into_iter().flatten().map(|candidate| &candidate.id);
-    let needed: Vec<_> = ids.map(|id| revision::name(&spec.id.name, id)).collect();
-    if needed.is_empty() {
-        return Ok(());
-    }
-    let mut others = ctx.children.revisions.of(&spec.id);
-    others.retain(|other| !needed.contains(&other.name_any()));
-    let api = Api::namespaced(ctx.client.clone(), &spec.id.namespace);
-    apply::remove(&spec.id, &api, others).await
 }
 
 /// Names a revision, as the status does.

@@ -9,7 +9,7 @@ use super::fetch::Inputs;
 use super::rollouts::{self, Sight};
 use super::secrets::{Credentials, SecretFault};
 use super::validate::Validated;
-use super::{Context, observe};
+use super::{Context, observe, revisions};
 use crate::api::v1alpha1::{PostServiceStatus, RolloutStep};
 use crate::build;
 use crate::rollout::machine::{self, Memory, Seen};
@@ -38,7 +38,7 @@ pub fn survey(
     building: Option<&build::Credentials>,
     ctx: &Context,
 ) -> Option<Survey> {
-    let kept = rollouts::accounts(spec, ctx);
+    let kept = revisions::accounts(spec, ctx);
     let mut observed = observe::observe(spec, status, inputs, credentials, kept, ctx);
     if is_known(status) && lacks_answers(spec, &observed) {
         return None;

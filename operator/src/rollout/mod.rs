@@ -271,6 +271,8 @@ fn at_rest(spec: &Validated, memory: &Memory, aim: &Aim, observed: &Observed) ->
         return match (&aim.image, complete) {
             (None, _) => Step::Resolving,
             (Some(_), false) => Step::Bootstrapping,
+            // What is wanted is in quarantine, and nothing is known to be good.
+            (Some(_), true) if aim.wanted.is_some() => Step::RolledBack,
             (Some(_), true) => Step::Idle,
         };
     };

@@ -70,13 +70,14 @@ impl PodSeen {
     pub fn of(pod: &Pod) -> Self {
         let name = pod.name_any();
         let status = pod.status.clone().unwrap_or_default();
-        let ended = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
+        let container = status.container_statuses.iter().flatten().next();
+        let ended = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"))
+            || is_over(pod, container);
         let ready = condition(&status, "Ready");
         let since = |wanted: &str| {
             let ready = ready.filter(|ready| ready.status == wanted)?;
             ready.last_transition_time.as_ref().map(|time| time.0)
         };
-        let container = status.container_statuses.iter().flatten().next();
         let started = container.and_then(started_at);
         let lost = since("False").filter(|lost| started.is_some_and(|at| *lost > at + START));
         let is_true = |name| condition(&status, name).is_some_and(|c| c.status == "True");
@@ -92,6 +93,14 @@ impl PodSeen {
             name,
         }
     }
+}
+
+/// A Job's container does not start again; the pod's phase says so a moment later.
+fn is_over(pod: &Pod, container: Option<&ContainerStatus>) -> bool {
+    let spec = pod.spec.as_ref();
+    let policy = spec.and_then(|spec| spec.restart_policy.as_deref());
+    let state = container.and_then(|container| container.state.as_ref());
+    policy == Some("Never") && state.is_some_and(|state| state.terminated.is_some())
 }
 
 fn condition<'a>(status: &'a PodStatus, type_: &str) -> Option<&'a PodCondition> {

@@ -383,15 +383,7 @@ async fn objects_of_the_same_name_are_taken_over_and_the_workload_gets_another()
     };
     let before = objects().await;
     let removal = json!({"spec": {"adopt": null}});
-    world
-        .api::<PostService>()
-        .patch(
-            "post-service",
-            &PatchParams::default(),
-            &Patch::Merge(removal),
-        )
-        .await
-        .unwrap();
+    world.change(removal).await;
     world
         .wait::<PostService, _>("post-service", "no adoption", |service| {
             service.status.as_ref()?.adoption.is_none().then_some(())
@@ -565,15 +557,7 @@ async fn a_failed_finish_is_said_with_its_mend_and_tried_again() {
     );
     world.condition("Available", "True", "PodsServe").await;
     let token = json!({"metadata": {"annotations": {"platform.hhottdogg.shop/retry": "again"}}});
-    world
-        .api::<PostService>()
-        .patch(
-            "post-service",
-            &PatchParams::default(),
-            &Patch::Merge(token),
-        )
-        .await
-        .unwrap();
+    world.change(token).await;
     let again = world
         .wait::<Job, _>(&job.name_any(), "a new Job", |found| {
             (found.uid() != job.uid()).then(|| found.clone())
@@ -606,15 +590,7 @@ async fn an_old_deployment_scaled_up_again_is_named_and_not_fought() {
         .resource_version();
     let no_bake = json!({"bake": {"duration": "0s"}});
     let generation = json!({"spec": {"api": {"defaultPageSize": 20}, "rollout": no_bake}});
-    let service = world
-        .api::<PostService>()
-        .patch(
-            "post-service",
-            &PatchParams::default(),
-            &Patch::Merge(generation),
-        )
-        .await
-        .unwrap();
+    let service = world.change(generation).await;
     world
         .wait::<PostService, _>("post-service", "another pass", |seen| {
             (seen.status.as_ref()?.observed_generation == service.metadata.generation).then_some(())
@@ -701,15 +677,7 @@ async fn what_is_complete_is_not_done_again_by_another_operator_process_or_for_a
     assert!(message.contains("Deployment flask"), "{message}");
     let no_bake = json!({"bake": {"duration": "0s"}});
     let change = json!({"spec": {"api": {"defaultPageSize": 20}, "rollout": no_bake}});
-    world
-        .api::<PostService>()
-        .patch(
-            "post-service",
-            &PatchParams::default(),
-            &Patch::Merge(change),
-        )
-        .await
-        .unwrap();
+    world.change(change).await;
     world.condition("Ready", "False", "Progressing").await;
     serve(&world, "post-service", 1).await;
     world.condition("Ready", "True", "UpToDate").await;
@@ -792,15 +760,7 @@ async fn a_suspended_adoption_rests_where_it_is_and_goes_on_later() {
     // The next pass: it would move the Service.
     let token = json!({"metadata": {"annotations": {"platform.hhottdogg.shop/retry": "again"}},
         "spec": {"api": {"defaultPageSize": 20}, "rollout": {"bake": {"duration": "0s"}}}});
-    let changed = world
-        .api::<PostService>()
-        .patch(
-            "post-service",
-            &PatchParams::default(),
-            &Patch::Merge(token),
-        )
-        .await
-        .unwrap();
+    let changed = world.change(token).await;
     world
         .wait::<PostService, _>("post-service", "another pass", |seen| {
             (seen.status.as_ref()?.observed_generation == changed.metadata.generation).then_some(())

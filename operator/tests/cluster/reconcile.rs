@@ -452,15 +452,7 @@ async fn a_failed_migration_leaves_the_old_version_and_a_retry_token_tries_again
     world.deployment_running(&first).await;
 
     let token = json!({"metadata": {"annotations": {"platform.hhottdogg.shop/retry": "again"}}});
-    world
-        .api::<PostService>()
-        .patch(
-            "post-service",
-            &PatchParams::default(),
-            &Patch::Merge(token),
-        )
-        .await
-        .unwrap();
+    world.change(token).await;
     let uid = job.uid();
     let again = world
         .wait::<Job, _>(&job.name_any(), "a new Job", |job| {

@@ -134,22 +134,19 @@ async fn a_crashing_image_is_undone_and_tried_again_only_when_somebody_asks() {
 
     world.stop_operator().await;
     world.start_operator();
-    world
-        .create_service("2", json!({"rollout": {"bake": {"duration": "1m"}}}))
+    // Other secret values are a rollout of their own: of the good image.
+    let other = json!({"cognito-client-id": "other"});
+    world.patch_secret("post-secrets", other).await;
+    let before = env_secret(&back);
+    let next = world
+        .wait::<Deployment, _>("post-service", "other secret values", |live| {
+            (env_secret(live) != before).then(|| live.clone())
+        })
         .await;
-    world.condition("Stalled", "True", "RolledBack").await;
-    world.deployment_running(&first).await;
+    assert!(json!(next).to_string().contains(&first));
 
     let token = json!({"metadata": {"annotations": {RETRY_ANNOTATION: "again"}}});
-    let services = world.api::<PostService>();
-    services
-        .patch(
-            "post-service",
-            &PatchParams::default(),
-            &Patch::Merge(token),
-        )
-        .await
-        .unwrap();
+    world.change(token).await;
     world.deployment_running(&second).await;
     world.close().await;
 }
@@ -226,6 +223,13 @@ async fn what_was_superseded_leaves_neither_revision_nor_deployment() {
     }
     assert_eq!(revisions(&world).await, 1);
     world.close().await;
+}
+
+/// Name of the Secret that the pods read.
+fn env_secret(deployment: &Deployment) -> String {
+    let pod = json!(deployment.spec.as_ref().unwrap().template.spec);
+    let variable = &pod["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"];
+    variable.as_str().unwrap().to_owned()
 }
 
 async fn revision(world: &World) -> String {

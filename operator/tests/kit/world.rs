@@ -419,18 +419,29 @@ impl World {
             "rollout": {"bake": {"duration": "0s"}},
         });
         merge(&mut spec, patch);
-        let object: Value = json!({
+        self.apply("post-service", &spec).await;
+    }
+
+    /// Applies the `PostService` of this name.
+    async fn apply(&self, name: &str, spec: &Value) {
+        let object = json!({
             "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
-            "metadata": {"name": "post-service"}, "spec": spec,
+            "metadata": {"name": name}, "spec": spec,
         });
         self.api::<PostService>()
-            .patch(
-                "post-service",
-                &PatchParams::apply("test"),
-                &Patch::Apply(object),
-            )
+            .patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
             .await
             .unwrap();
+    }
+
+    /// Changes the `PostService` as `kubectl patch` does.
+    pub async fn change(&self, change: Value) -> PostService {
+        let (none, change) = (PatchParams::default(), Patch::Merge(change));
+        let services = self.api::<PostService>();
+        services
+            .patch("post-service", &none, &change)
+            .await
+            .unwrap()
     }
 
     /// Creates the `PostService` with a policy that selects the image.
@@ -438,19 +449,8 @@ impl World {
         let image = json!({
             "repository": self.repository, "policy": policy, "scanInterval": scan_interval,
         });
-        let object = json!({
-            "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
-            "metadata": {"name": "post-service"},
-            "spec": {"image": image, "rollout": {"bake": {"duration": "0s"}}},
-        });
-        self.api::<PostService>()
-            .patch(
-                "post-service",
-                &PatchParams::apply("test"),
-                &Patch::Apply(object),
-            )
-            .await
-            .unwrap();
+        let spec = json!({"image": image, "rollout": {"bake": {"duration": "0s"}}});
+        self.apply("post-service", &spec).await;
     }
 
     /// Plays the controllers until the pods of `digest`, whose image must be migrated, serve.
@@ -464,18 +464,9 @@ impl World {
 
     /// Creates another `PostService`.
     pub async fn create_named(&self, name: &str, tag: &str) {
-        let object = json!({
-            "apiVersion": "platform.hhottdogg.shop/v1alpha1", "kind": "PostService",
-            "metadata": {"name": name},
-            "spec": {
-                "image": {"repository": self.repository, "tag": tag},
-                "rollout": {"bake": {"duration": "0s"}},
-            },
-        });
-        self.api::<PostService>()
-            .patch(name, &PatchParams::apply("test"), &Patch::Apply(object))
-            .await
-            .unwrap();
+        let image = json!({"repository": self.repository, "tag": tag});
+        let spec = json!({"image": image, "rollout": {"bake": {"duration": "0s"}}});
+        self.apply(name, &spec).await;
     }
 
     pub async fn service(&self) -> PostService {

@@ -209,3 +209,15 @@ fn a_word_of_evidence_fits_a_condition() {
     assert!(text.starts_with("pod p: Error, exit code 1: é"));
     assert!(text.len() < 1100);
 }
+
+#[test]
+fn a_job_s_container_that_has_ended_is_over_before_the_pod_s_phase_says_so() {
+    let status = json!({"phase": "Running", "containerStatuses": [{
+        "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": ended("Completed", 0)}]});
+    let mut job = pod(&status);
+    assert!(!PodSeen::of(&job).ending, "a serving pod starts again");
+    let spec = json!({"containers": [], "restartPolicy": "Never"});
+    job.spec = Some(serde_json::from_value(spec).unwrap());
+    assert!(PodSeen::of(&job).ending);
+}
