@@ -2,8 +2,9 @@
 //! on which their node port answers.
 
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, Patch, PatchParams};
@@ -19,16 +20,40 @@ pub const DAEMON: &str = "load-balancer";
 /// The class of Services that the AWS Load Balancer Controller serves.
 const CLASS: &str = "service.k8s.aws/nlb";
 
+/// Its first word in its log.
+const READY: &str = "watching the Services of class";
+
 /// Starts it: this very program with its hidden subcommand.
 pub async fn start(paths: &Paths, processes: &Processes) -> Result<()> {
-    let daemon = Daemon::new(DAEMON, std::env::current_exe()?)
+    let daemon = Daemon::new(DAEMON, as_named(&std::env::current_exe()?))
         .args([DAEMON.into(), paths.kubeconfig().into_os_string()]);
-    processes.ensure(&daemon).await.map(drop)
+    if !processes.ensure(&daemon).await? {
+        return Ok(());
+    }
+    let log = processes.log(DAEMON);
+    processes
+        .ready(DAEMON, Duration::from_secs(20), async || {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            said.contains(READY)
+                .then_some(())
+                .context("it says nothing")
+        })
+        .await
+}
+
+/// The program's path without what Linux appends to it once a build has put another file in its
+/// place (proc(5), `/proc/pid/exe`).
+fn as_named(program: &Path) -> &Path {
+    let name = program
+        .to_str()
+        .and_then(|path| path.strip_suffix(" (deleted)"));
+    name.map_or(program, Path::new)
 }
 
 /// Watches Services until it is ended.
 pub async fn run(kubeconfig: &Path) -> Result<()> {
     let client = kubeconfig::client(kubeconfig).await?;
+    println!("{READY} {CLASS}");
     let services: Api<Service> = Api::all(client.clone());
     watcher(services, watcher::Config::default())
         .default_backoff()
@@ -93,6 +118,19 @@ mod tests {
             "status": {"loadBalancer": {"ingress": ingress}},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_program_that_was_built_anew_is_started_by_its_name() {
+        let named = |path| as_named(Path::new(path));
+        assert_eq!(
+            named("/a/target/debug/dev (deleted)"),
+            "/a/target/debug/dev"
+        );
+        assert_eq!(
+            named("/a/target/debug/dev"),
+            Path::new("/a/target/debug/dev")
+        );
     }
 
     #[test]
