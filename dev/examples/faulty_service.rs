@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Connection as _, MySqlConnection};
+
 const SERVICE: &str = "/usr/local/bin/post-service";
 
 fn main() {
@@ -18,9 +21,17 @@ fn main() {
     let mut service = Command::new(SERVICE);
     service.args(&arguments);
     let serves = arguments.first().map(String::as_str) == Some("serve");
+    let fault = std::env::var("FAULT").unwrap();
+    if !serves && fault == "newer" {
+        assert!(
+            service.status().unwrap().success(),
+            "the service has said why"
+        );
+        return migrate_further();
+    }
     assert!(serves, "{}", service.exec());
-    match std::env::var("FAULT").unwrap().as_str() {
-        "exits" => {
+    match fault.as_str() {
+        "exits" | "newer" => {
             // A secret that must not be repeated in the operator's words.
             eprintln!(
                 "cannot start with {}",
@@ -42,6 +53,26 @@ fn main() {
         }
         other => panic!("{other} is no fault"),
     }
+}
+
+/// What the migration of a later version does.
+#[tokio::main(flavor = "current_thread")]
+async fn migrate_further() {
+    let url = std::env::var("DATABASE_URL").unwrap();
+    let mut connection = MySqlConnection::connect(&url).await.unwrap();
+    let column = Migration::new(
+        9999,
+        "add posts pinned".into(),
+        MigrationType::Simple,
+        "ALTER TABLE posts ADD COLUMN pinned BOOLEAN NOT NULL DEFAULT FALSE".into(),
+        true,
+    );
+    let migrator = Migrator {
+        migrations: vec![column].into(),
+        ignore_missing: true,
+        ..Migrator::DEFAULT
+    };
+    migrator.run_direct(&mut connection).await.unwrap();
 }
 
 /// Probes get `probe`, everything else `answer`, which the metrics count.

@@ -1,5 +1,6 @@
 //! Building the images with pipeline/Dockerfile and pushing them under their ECR names.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -205,6 +206,10 @@ pub enum Fault {
     Errors,
     /// It serves for six seconds and dies.
     Dies,
+    /// Its program is of another architecture.
+    Foreign,
+    /// Its migration adds a column; it ends at once.
+    Newer,
 }
 
 impl Fault {
@@ -216,6 +221,8 @@ impl Fault {
             Self::Unready => "unready",
             Self::Errors => "errors",
             Self::Dies => "dies",
+            Self::Foreign => "foreign",
+            Self::Newer => "newer",
         }
     }
 }
@@ -223,11 +230,15 @@ impl Fault {
 /// An image of the service that goes wrong in this way.
 pub async fn push_faulty_service(paths: &Paths, fault: Fault, tag: &str) -> Result<Image> {
     const EXAMPLE: &str = "faulty_service";
-    let binary = example(paths, EXAMPLE).await?;
     let base = std::fs::read_to_string(latest(paths, SERVICE))
         .with_context(|| format!("the image of {} was never built", SERVICE.0))?;
     let context = tempfile::tempdir().context("no temporary folder")?;
-    std::fs::copy(&binary, context.path().join(EXAMPLE))?;
+    let binary = example(paths, EXAMPLE).await?;
+    let program = context.path().join(EXAMPLE);
+    std::fs::copy(&binary, &program)?;
+    if fault == Fault::Foreign {
+        make_foreign(&program)?;
+    }
     let local = format!("localhost/faulty-service:{tag}");
     let dockerfile = format!(
         "FROM {base}\nCOPY {EXAMPLE} /\nENV FAULT={}\nENTRYPOINT [\"/{EXAMPLE}\"]\n",
@@ -235,6 +246,17 @@ pub async fn push_faulty_service(paths: &Paths, fault: Fault, tag: &str) -> Resu
     );
     build_inline(paths, &dockerfile, Some(context.path()), &local).await?;
     push(paths, &local, SERVICE, tag).await
+}
+
+/// Says in the program's ELF header that it is for 64-bit ARM.
+fn make_foreign(program: &Path) -> Result<()> {
+    /// Place of `e_machine` in the header, and `EM_AARCH64`: elf(5).
+    const MACHINE: (u64, u16) = (18, 183);
+    std::fs::File::options()
+        .write(true)
+        .open(program)?
+        .write_all_at(&MACHINE.1.to_le_bytes(), MACHINE.0)
+        .context("cannot change the program's header")
 }
 
 /// An image with busybox, for pods that look around in the cluster.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dev::kit::{Kit, until};
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection};
@@ -132,6 +132,34 @@ impl Board {
         .unwrap()
     }
 
+    /// Pods of the Deployment that are not on their way out.
+    pub async fn serving_pods(&self) -> Vec<Pod> {
+        let mut pods = self.kit.pods(&self.namespace).await.unwrap();
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none() && is_api(pod));
+        pods
+    }
+
+    /// Of the same pods.
+    pub async fn uids(&self) -> Vec<String> {
+        let pods = self.serving_pods().await;
+        pods.iter().filter_map(ResourceExt::uid).collect()
+    }
+
+    /// Waits until none of the pods `before` is left.
+    pub async fn replaced(&self, before: &[String]) {
+        until("the former pods are gone", PATIENCE, async || {
+            let all = self.kit.pods(&self.namespace).await;
+            let all = all.map_err(|error| error.to_string())?;
+            let is_left = |pod: &&Pod| before.contains(&pod.uid().unwrap_or_default());
+            match all.iter().filter(is_left).count() {
+                0 => Ok(()),
+                left => Err(format!("{left} left")),
+            }
+        })
+        .await
+        .unwrap();
+    }
+
     /// Base URL of the API on this machine.
     pub async fn url(&self) -> String {
         let services: Api<Service> = Api::namespaced(self.kit.client.clone(), &self.namespace);
@@ -228,4 +256,10 @@ pub async fn create_post(base: &str, token: &str, title: &str) {
         .await
         .unwrap();
     assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+}
+
+/// Whether it is one of the Deployment's, and not of a Job.
+pub fn is_api(pod: &Pod) -> bool {
+    let component = pod.labels().get("app.kubernetes.io/component");
+    component.is_some_and(|component| component == "api")
 }

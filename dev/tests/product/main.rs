@@ -69,7 +69,7 @@ async fn one_yaml_and_two_secrets_become_pods_of_a_digest_on_a_migrated_database
     );
     board.condition("LoadBalancerReady", "True", "Ready").await;
 
-    for pod in serving_pods(&board).await {
+    for pod in board.serving_pods().await {
         let image = pod.spec.unwrap().containers[0].image.clone().unwrap();
         assert!(image.contains("/post-service@sha256:"), "{image}");
     }
@@ -90,14 +90,14 @@ async fn a_wrong_tag_is_named_and_the_old_pods_keep_answering() {
         return;
     };
     board.make_ready().await;
-    let before = uids(&board).await;
+    let before = board.uids().await;
     board.apply("9.9.9-none").await;
     let message = board
         .condition("ImageResolved", "False", "TagNotFound")
         .await;
     assert!(message.contains("9.9.9-none"), "{message}");
     assert_eq!(board.posts().await["success"], true);
-    assert_eq!(uids(&board).await, before, "no pod was replaced");
+    assert_eq!(board.uids().await, before, "no pod was replaced");
     board.close().await;
 }
 
@@ -107,11 +107,11 @@ async fn another_tag_replaces_the_pods_behind_its_migration() {
         return;
     };
     board.make_ready().await;
-    let before = uids(&board).await;
+    let before = board.uids().await;
     let image = board.kit.push_service("e2e-next").await.unwrap();
     board.apply(&image.tag).await;
     until("pods of the new digest serve", PATIENCE, async || {
-        let pods = serving_pods(&board).await;
+        let pods = board.serving_pods().await;
         let images: Vec<_> = pods
             .iter()
             .map(|pod| {
@@ -131,7 +131,7 @@ async fn another_tag_replaces_the_pods_behind_its_migration() {
     .await
     .unwrap();
     board.condition("Ready", "True", "UpToDate").await;
-    assert!(uids(&board).await.iter().all(|uid| !before.contains(uid)));
+    assert!(board.uids().await.iter().all(|uid| !before.contains(uid)));
     let jobs = board
         .kit
         .kubectl(&["-n", &board.namespace, "get", "jobs", "-o", "name"])
@@ -239,7 +239,7 @@ async fn a_deleted_pod_serves_on_while_it_drains() {
     };
     board.make_ready().await;
     let pods: Api<Pod> = Api::namespaced(board.kit.client.clone(), &board.namespace);
-    let pod = serving_pods(&board).await.remove(0);
+    let pod = board.serving_pods().await.remove(0);
     let address = pod.status.clone().unwrap().pod_ip.unwrap();
     pods.delete(&pod.name_any(), &DeleteParams::default())
         .await
@@ -270,26 +270,4 @@ async fn a_deleted_pod_serves_on_while_it_drains() {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-/// Pods of the Deployment that are not on their way out.
-async fn serving_pods(board: &Board) -> Vec<Pod> {
-    let mut pods = board.kit.pods(&board.namespace).await.unwrap();
-    pods.retain(|pod| {
-        pod.metadata.deletion_timestamp.is_none()
-            && pod
-                .labels()
-                .get("app.kubernetes.io/component")
-                .map(String::as_str)
-                == Some("api")
-    });
-    pods
-}
-
-async fn uids(board: &Board) -> Vec<String> {
-    serving_pods(board)
-        .await
-        .iter()
-        .filter_map(kube::ResourceExt::uid)
-        .collect()
 }

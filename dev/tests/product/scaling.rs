@@ -7,12 +7,12 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::board::{Board, EXAMPLE, PATIENCE, example_tag};
 use crate::load::{Load, Rate, Seen};
-use crate::{serving_pods, text, uids};
+use crate::text;
 
 /// The autoscaler looks every 15 s, at metrics that are as old.
 const SCALING: Duration = Duration::from_mins(3);
@@ -38,24 +38,6 @@ async fn patch_spec(board: &Board, spec: Value) {
         .unwrap();
 }
 
-/// Waits until none of the pods `before` is left, and others serve.
-async fn replaced(board: &Board, before: &[String]) {
-    let pods: Api<Pod> = Api::namespaced(board.kit.client.clone(), &board.namespace);
-    until("the former pods are gone", PATIENCE, async || {
-        let all = pods.list(&ListParams::default()).await.map_err(text)?.items;
-        let left = all
-            .iter()
-            .filter(|pod| before.contains(&pod.uid().unwrap_or_default()))
-            .count();
-        match left {
-            0 => Ok(()),
-            left => Err(format!("{left} left")),
-        }
-    })
-    .await
-    .unwrap();
-}
-
 #[tokio::test]
 async fn deleted_restarted_and_changed_pods_are_replaced_without_a_failed_request() {
     let Some(board) = Board::open("replace").await else {
@@ -66,22 +48,22 @@ async fn deleted_restarted_and_changed_pods_are_replaced_without_a_failed_reques
     let token = board.kit.token_of("replace").await.unwrap();
     let load = Load::start(&board.url().await, &token, Rate::STEADY);
 
-    let before = uids(&board).await;
+    let before = board.uids().await;
     let pods: Api<Pod> = Api::namespaced(board.kit.client.clone(), &board.namespace);
-    let pod = serving_pods(&board).await.remove(0);
+    let pod = board.serving_pods().await.remove(0);
     pods.delete(&pod.name_any(), &DeleteParams::default())
         .await
         .unwrap();
-    replaced(&board, &before).await;
+    board.replaced(&before).await;
 
-    let before = uids(&board).await;
+    let before = board.uids().await;
     let deployments: Api<Deployment> = Api::namespaced(board.kit.client.clone(), &board.namespace);
     deployments.restart(EXAMPLE).await.unwrap();
-    replaced(&board, &before).await;
+    board.replaced(&before).await;
 
-    let before = uids(&board).await;
+    let before = board.uids().await;
     patch_spec(&board, json!({"pod": {"annotations": {"changed": "yes"}}})).await;
-    replaced(&board, &before).await;
+    board.replaced(&before).await;
     board.condition("Ready", "True", "UpToDate").await;
 
     let seen = load.stop().await;
@@ -163,7 +145,7 @@ async fn the_autoscaler_follows_the_load_up_and_down_without_a_failed_request() 
     patch_spec(&board, json!({"stopped": true})).await;
     board.condition("Ready", "True", "Stopped").await;
     until("no pod is left", PATIENCE, async || {
-        match serving_pods(&board).await.len() {
+        match board.serving_pods().await.len() {
             0 => Ok(()),
             left => Err(format!("{left} left")),
         }

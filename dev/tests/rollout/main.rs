@@ -11,11 +11,12 @@ mod load;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use board::{Board, EXAMPLE, PATIENCE};
+use board::{Board, EXAMPLE, PATIENCE, is_api};
 use dev::images::Fault;
 use dev::kit::until;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use kube::{Api, ResourceExt};
 use load::{Load, Rate, Seen};
 use serde_json::{Value, json};
 
@@ -67,7 +68,7 @@ impl Scene {
             let pods = pods.map_err(|error| error.to_string())?;
             let bad: Vec<_> = pods
                 .iter()
-                .filter(|pod| is_serving(pod) && !runs(pod, digest.as_str().unwrap()))
+                .filter(|pod| is_api(pod) && !runs(pod, digest.as_str().unwrap()))
                 .map(ResourceExt::name_any)
                 .collect();
             bad.is_empty().then_some(()).ok_or(format!("{bad:?}"))
@@ -94,13 +95,6 @@ fn report(name: &str, seen: &Seen, took: Duration, end: &str) {
 async fn status(board: &Board) -> Value {
     let service = board.kit.post_services(&board.namespace).get(EXAMPLE).await;
     service.unwrap().data["status"].take()
-}
-
-fn is_serving(pod: &Pod) -> bool {
-    pod.labels()
-        .get("app.kubernetes.io/component")
-        .map(String::as_str)
-        == Some("api")
 }
 
 fn runs(pod: &Pod, digest: &str) -> bool {
@@ -227,6 +221,54 @@ async fn a_missing_image_migrates_nothing_and_replaces_nothing() {
     assert!(verdict.contains("not found"), "{verdict}");
     let seen = scene.load.stop().await;
     report("missing", &seen, took, "MigrationFailed");
+    assert_eq!(seen.failures, Vec::<String>::new());
+    scene.board.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_of_another_architecture_migrates_nothing_and_replaces_nothing() {
+    let Some(scene) = Scene::open("foreign", json!({"duration": "1s"})).await else {
+        return;
+    };
+    let tag = format!("foreign-{}", scene.suffix);
+    let kit = &scene.board.kit;
+    let image = kit.push_faulty_service(Fault::Foreign, &tag).await.unwrap();
+    let begun = Instant::now();
+    scene.board.apply(&image.tag).await;
+    let verdict = scene
+        .board
+        .condition("Stalled", "True", "MigrationFailed")
+        .await;
+    let took = begun.elapsed();
+    assert!(verdict.contains("exec format error"), "{verdict}");
+    let seen = scene.load.stop().await;
+    report("foreign", &seen, took, "MigrationFailed");
+    assert_eq!(seen.failures, Vec::<String>::new());
+    scene.board.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_runs_on_the_newer_schema() {
+    let Some(scene) = Scene::open("newer", json!({"duration": "1s"})).await else {
+        return;
+    };
+    let (verdict, took) = scene.fail(Fault::Newer).await;
+    assert!(verdict.contains("exit code 3"), "{verdict}");
+    let mut database = scene.board.database_connection().await;
+    let column = sqlx::query("SELECT pinned FROM posts LIMIT 1");
+    column.fetch_all(&mut database).await.unwrap();
+    // A pod that starts now meets the newer schema, and so does the migration of the next image.
+    let before = scene.board.uids().await;
+    let deployments: Api<Deployment> =
+        Api::namespaced(scene.board.kit.client.clone(), &scene.board.namespace);
+    deployments.restart(EXAMPLE).await.unwrap();
+    scene.board.replaced(&before).await;
+    let good = format!("good-{}", scene.suffix);
+    let good = scene.board.kit.push_service(&good).await.unwrap();
+    scene.board.apply(&good.tag).await;
+    scene.board.condition("Ready", "True", "UpToDate").await;
+    let seen = scene.load.stop().await;
+    report("newer schema", &seen, took, "RolledBack, UpToDate");
     assert_eq!(seen.failures, Vec::<String>::new());
     scene.board.close().await;
 }

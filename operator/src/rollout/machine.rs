@@ -79,6 +79,8 @@ pub struct Memory {
     pub quarantine: Quarantine,
     /// The last rollouts, newest first.
     pub history: Vec<HistoryEntry>,
+    /// Generation of the spec that the pass before knew.
+    pub asked: Option<i64>,
 }
 
 /// What a pass knows.
@@ -150,6 +152,7 @@ pub fn next(memory: &Memory, seen: &Seen) -> Memory {
         }
     }
     memory.keep_time(seen);
+    memory.asked = seen.ask.generation;
     memory
 }
 
@@ -192,7 +195,16 @@ impl Memory {
         let (Some(failed), Some(good)) = (self.current.take(), self.good.clone()) else {
             return;
         };
-        self.quarantine.add(&failed, &good, evidence, seen);
+        // A spec that asks for something else since this pass has not asked for what failed.
+        let ask = Ask {
+            generation: if is_same(seen.target.as_ref(), Some(&failed)) {
+                seen.ask.generation
+            } else {
+                self.asked
+            },
+            ..seen.ask.clone()
+        };
+        self.quarantine.add(&failed, &good, evidence, ask, seen.now);
         self.remember(&failed, RolloutResult::RolledBack, seen);
         self.current = Some(good);
         if is_same(self.pending.as_ref(), Some(&failed)) {
@@ -379,6 +391,7 @@ impl Memory {
             pending: named(&rollout.pending),
             quarantine: Quarantine::of(status),
             history: status.history.clone(),
+            asked: status.observed_generation,
         };
         if memory.pending.is_none() && memory.step != RolloutStep::RollingBack {
             // Its revision was removed by somebody, or there is none.

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::machine::{Candidate, Seen};
+use super::machine::Candidate;
 use super::trial::Evidence;
 use crate::api::v1alpha1::{PostServiceStatus, QuarantineCause, QuarantineEntry};
 
@@ -67,13 +67,15 @@ impl Quarantine {
         self.entries.retain(|entry| !concerns(entry, good));
     }
 
-    /// Adds what has failed. `good` is what comes back: with the same image the blame is not its.
+    /// Adds what has failed, and who asked for it. `good` is what comes back: with the same image
+    /// the blame is not its.
     pub(super) fn add(
         &mut self,
         failed: &Candidate,
         good: &Candidate,
         evidence: &Evidence,
-        seen: &Seen,
+        ask: Ask,
+        now: Timestamp,
     ) {
         let cause = if failed.digest == good.digest {
             QuarantineCause::Configuration
@@ -89,9 +91,9 @@ impl Quarantine {
                 pushed_at: failed.pushed_at.map(Time),
                 cause,
                 reason: evidence.to_string(),
-                at: Some(Time(seen.now)),
-                generation: seen.ask.generation,
-                retry: seen.ask.retry.clone(),
+                at: Some(Time(now)),
+                generation: ask.generation,
+                retry: ask.retry,
             },
         );
         for dropped in self.entries.drain(ENTRIES.min(self.entries.len())..) {

@@ -55,6 +55,7 @@ fn idle() -> Memory {
     Memory {
         current: Some(of('a', 1)),
         good: Some(of('a', 1)),
+        asked: Some(1),
         ..Memory::default()
     }
 }

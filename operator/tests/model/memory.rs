@@ -6,10 +6,10 @@ use post_operator::api::v1alpha1::{PostServiceStatus, QuarantineEntry, RolloutSt
 use post_operator::rollout::machine::Memory;
 
 use crate::operator::{digest, id, rev};
-use crate::world::{Asked, Ban, Note, Rev};
+use crate::world::{Asked, Ban, Note, Report, Rev};
 
-/// The status that `note` stands for.
-pub fn status(note: &Note) -> PostServiceStatus {
+/// The status that both stand for.
+pub fn status(note: &Note, report: Report) -> PostServiceStatus {
     let then = Some(Time(Timestamp::UNIX_EPOCH));
     let name = |rev: Option<Rev>| rev.map(id);
     let entry = |ban: &Ban| QuarantineEntry {
@@ -22,6 +22,7 @@ pub fn status(note: &Note) -> PostServiceStatus {
     };
     let present = note.pending.or(note.current);
     PostServiceStatus {
+        observed_generation: report.generation.map(Into::into),
         rollout: present.map(|present| RolloutStatus {
             id: id(present),
             step: note.step,

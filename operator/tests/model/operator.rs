@@ -115,7 +115,7 @@ impl Operator {
             let found = rev(id);
             (world.kept & found.bit() != 0).then(|| self.candidate(found))
         };
-        let mut memory = Memory::of(&status(&world.note), find);
+        let mut memory = Memory::of(&status(&world.note, world.report), find);
         if let (None, Some(live)) = (&memory.current, live) {
             let running = find(&id(live.told));
             let is_good = running.is_some() && world.report.good == Some(live.told.image);
@@ -269,6 +269,7 @@ fn report(world: &mut World, decision: &Decision) {
         desired: desired.or(world.report.desired),
         good: decision.note.good.map(|good| good.image),
         idle: (decision.plan.step == Step::Idle && !applied).then_some(world.asked.generation),
+        generation: Some(world.asked.generation),
     };
 }
 

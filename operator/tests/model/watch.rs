@@ -109,7 +109,19 @@ pub fn decision(world: &mut World, decision: &Decision) {
     });
     let verdict = failed.is_some() && world.note.good.is_some() && !world.is_proven();
     if let (true, Some(failed), Some(good)) = (verdict, world.note.current, world.note.good) {
-        let entry = (failed, failed.image != good.image, world.asked);
+        let is_wanted = seen
+            .target
+            .as_ref()
+            .is_some_and(|target| rev(&target.id) == failed);
+        let asked = Asked {
+            // Who asks for something else has not asked for what failed before it was seen.
+            generation: match world.report.generation {
+                Some(before) if !is_wanted => before,
+                _ => world.asked.generation,
+            },
+            ..world.asked
+        };
+        let entry = (failed, failed.image != good.image, asked);
         if !world.witness.failed.contains(&entry) {
             world.witness.failed.push(entry);
         }

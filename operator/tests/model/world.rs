@@ -122,6 +122,8 @@ pub struct Report {
     pub good: Option<u8>,
     /// `.status.phase` is `Idle`, of this generation.
     pub idle: Option<u8>,
+    /// `.status.observedGeneration`.
+    pub generation: Option<u8>,
 }
 
 /// Where an image's migration Job stands.
@@ -221,6 +223,7 @@ impl World {
             desired: Some(rev.image),
             good: Some(rev.image),
             idle: Some(0),
+            generation: Some(0),
         };
         self.kept = rev.bit();
         self.jobs[usize::from(rev.image)] = Some(Job::Complete);

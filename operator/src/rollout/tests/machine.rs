@@ -328,7 +328,10 @@ fn what_is_written_is_read_again() {
         paused_at: Some(at(3)),
         ..trying(RolloutStep::Baking, of('b', 1))
     };
-    let mut status = PostServiceStatus::default();
+    let mut status = PostServiceStatus {
+        observed_generation: memory.asked,
+        ..PostServiceStatus::default()
+    };
     memory.write(&mut status, |candidate| format!("p-{}", candidate.id));
     let all = [of('a', 1), of('b', 1)];
     let find = |name: &str| {

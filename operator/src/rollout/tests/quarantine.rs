@@ -81,6 +81,23 @@ fn a_new_generation_or_retry_token_tries_again() {
 }
 
 #[test]
+fn a_spec_that_comes_with_the_verdict_is_not_what_failed() {
+    let mended = Candidate {
+        id: "b-mended".into(),
+        ..of('b', 1)
+    };
+    let both_at_once = Seen {
+        ask: ask(2),
+        judged: judged(&of('b', 1), Trial::Failed(crashed()), false),
+        ..seen(mended)
+    };
+    let memory = next(&trying(RolloutStep::Baking, of('b', 1)), &both_at_once);
+    assert_eq!(memory.quarantine.entries[0].generation, Some(1));
+    let mended = Some("b-mended");
+    assert_eq!(ids(&memory), [mended, Some("a1"), mended]);
+}
+
+#[test]
 fn what_is_in_quarantine_begins_no_rollout() {
     let memory = Memory {
         step: RolloutStep::Idle,
@@ -123,7 +140,7 @@ fn seventeen() -> (Quarantine, Vec<Candidate>) {
         .collect();
     let mut quarantine = Quarantine::default();
     for image in &images {
-        quarantine.add(image, &of('a', 1), &crashed(), &seen(image.clone()));
+        quarantine.add(image, &of('a', 1), &crashed(), ask(1), at(60));
     }
     (quarantine, images)
 }
@@ -150,18 +167,14 @@ fn what_there_is_no_room_for_is_not_selected_by_a_policy() {
 fn the_watermark_never_falls() {
     let (mut quarantine, _) = seventeen();
     quarantine.watermark = Some(at(100));
-    quarantine.add(&of('c', 1), &of('a', 1), &crashed(), &seen(of('c', 1)));
+    quarantine.add(&of('c', 1), &of('a', 1), &crashed(), ask(1), at(60));
     assert_eq!(quarantine.watermark, Some(at(100)));
 }
 
 #[test]
 fn what_fails_again_has_one_entry() {
     let mut quarantine = after(of('b', 1)).quarantine;
-    let again = Seen {
-        ask: ask(2),
-        ..seen(of('b', 1))
-    };
-    quarantine.add(&of('b', 1), &of('a', 1), &crashed(), &again);
+    quarantine.add(&of('b', 1), &of('a', 1), &crashed(), ask(2), at(60));
     assert_eq!(quarantine.entries.len(), 1);
     assert_eq!(quarantine.entries[0].generation, Some(2));
 }
