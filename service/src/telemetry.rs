@@ -139,6 +139,11 @@ fn describe() {
         "database_pool_connections_max",
         "The most connections the pool may open"
     );
+    describe_gauge!(
+        "database_replica_lag_seconds",
+        Unit::Seconds,
+        "How late the replica was at most when it was last looked at"
+    );
     describe_counter!("jwks_fetches_total", "Fetches of the token keys, by result");
     describe_gauge!(
         "jwks_last_success_timestamp_seconds",

@@ -5,6 +5,7 @@
 
 mod category;
 mod clock;
+mod freshness;
 mod idempotency;
 mod like;
 mod media;
@@ -17,6 +18,7 @@ mod view;
 
 pub use category::{Category, CategoryName};
 pub use clock::{Clock, KstTime, SystemClock};
+pub use freshness::Freshness;
 pub use idempotency::{Created, IdempotencyKey, REMEMBERED_HOURS};
 pub use like::{LikeRefusal, LikeState, Liker, Step, Wish};
 pub use media::{MediaEntry, MediaList, object_key, post_of_key};

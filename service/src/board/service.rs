@@ -1,11 +1,12 @@
 //! What can be done on the board: the domain's verbs over a store and a clock.
 
 use super::{
-    Category, CategoryName, Clock, Created, Draft, Edit, Filter, IdempotencyKey, KstTime,
-    LikeRefusal, LikeState, Liker, NewPost, Order, Page, PageRequest, Post, PostId, Refusal, User,
-    ViewerHash, Wish, idempotency::InFlight,
+    Category, CategoryName, Clock, Created, Draft, Edit, Filter, Freshness, IdempotencyKey,
+    KstTime, LikeRefusal, LikeState, Liker, NewPost, Order, Page, PageRequest, Post, PostId,
+    Refusal, User, ViewerHash, Wish, idempotency::InFlight,
 };
 use crate::store::{Store, StoreError, Views};
+use futures::future::BoxFuture;
 use std::{fmt, sync::Arc};
 use thiserror::Error;
 
@@ -65,9 +66,15 @@ impl Board {
     }
 
     /// The visible post of this id, looked at by this viewer, who is counted once a day.
-    pub async fn post(&self, id: &PostId, viewer: &str) -> Result<Option<Post>, StoreError> {
+    pub async fn post(
+        &self,
+        id: &PostId,
+        viewer: &str,
+        freshness: Freshness,
+    ) -> Result<Option<Post>, StoreError> {
         let view = self.viewers.view(id, viewer, self.now());
-        let Some((mut post, counted)) = self.store.find_post(&view).await? else {
+        let found = self.read(freshness, |store| store.find_post(&view)).await?;
+        let Some((mut post, counted)) = found else {
             return Ok(None);
         };
         if !counted {
@@ -84,25 +91,12 @@ impl Board {
         filter: PostFilter,
         order: Order,
         page: PageRequest,
+        freshness: Freshness,
     ) -> Result<Page<Post>, StoreError> {
-        let category_id = match (filter.category_id, filter.category) {
-            (None, Some(name)) => {
-                let Ok(name) = CategoryName::parse("category", Some(&name)) else {
-                    return Ok(Page::empty(page));
-                };
-                match self.store.find_category(name.as_str()).await? {
-                    Some(id) => Some(id),
-                    None => return Ok(Page::empty(page)),
-                }
-            }
-            (id, _) => id,
-        };
-        let filter = Filter {
-            category_id,
-            user_id: filter.user_id,
-            search: filter.search,
-        };
-        self.store.list_posts(&filter, order, page).await
+        self.read(freshness, |store| {
+            Box::pin(list_posts(store, &filter, order, page))
+        })
+        .await
     }
 
     /// Changes a post of this user; `seen` is the version it must still be at.
@@ -146,8 +140,8 @@ impl Board {
     }
 
     /// All categories, by name.
-    pub async fn categories(&self) -> Result<Vec<Category>, StoreError> {
-        self.store.list_categories().await
+    pub async fn categories(&self, freshness: Freshness) -> Result<Vec<Category>, StoreError> {
+        self.read(freshness, |store| store.list_categories()).await
     }
 
     /// Makes a category, unless there is one of this name.
@@ -164,9 +158,55 @@ impl Board {
         Ok(created.then_some(category).ok_or(CategoryExists))
     }
 
+    /// Asks the replica where the answer may be late; else, and if the replica is not there, the
+    /// store itself.
+    async fn read<'a, T>(
+        &'a self,
+        freshness: Freshness,
+        ask: impl Fn(&'a dyn Store) -> BoxFuture<'a, Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let may_lag = freshness == Freshness::MayLag;
+        if let Some(replica) = self.store.replica().filter(|_| may_lag) {
+            match ask(replica).await {
+                Err(StoreError::Unavailable(error)) => {
+                    tracing::debug!(%error, "the replica does not answer");
+                }
+                answer => return answer,
+            }
+        }
+        ask(&*self.store).await
+    }
+
     fn now(&self) -> KstTime {
         KstTime::at(self.clock.now())
     }
+}
+
+/// The page of a filter that may name its category.
+async fn list_posts(
+    store: &dyn Store,
+    filter: &PostFilter,
+    order: Order,
+    page: PageRequest,
+) -> Result<Page<Post>, StoreError> {
+    let category_id = match (&filter.category_id, &filter.category) {
+        (None, Some(name)) => {
+            let Ok(name) = CategoryName::parse("category", Some(name)) else {
+                return Ok(Page::empty(page));
+            };
+            match store.find_category(name.as_str()).await? {
+                Some(id) => Some(id),
+                None => return Ok(Page::empty(page)),
+            }
+        }
+        (id, _) => id.clone(),
+    };
+    let filter = Filter {
+        category_id,
+        user_id: filter.user_id.clone(),
+        search: filter.search.clone(),
+    };
+    store.list_posts(&filter, order, page).await
 }
 
 impl fmt::Debug for Board {

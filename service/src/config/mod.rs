@@ -31,6 +31,12 @@ pub enum ConfigError {
     /// The URL names no usable database.
     #[error("DATABASE_URL {0}")]
     DatabaseUrl(#[from] DatabaseUrlError),
+    /// The replica's URL names no usable database.
+    #[error("DATABASE_READ_URL {0}")]
+    ReadUrl(#[source] DatabaseUrlError),
+    /// A replica of or in a SQLite file.
+    #[error("DATABASE_READ_URL is for a MySQL replica of the MySQL database in DATABASE_URL")]
+    NoReplica,
     /// There is no home folder for the default database.
     #[error(
         "DATABASE_URL is not set and neither is HOME: name a database, e.g. sqlite:///tmp/p.db"
@@ -75,7 +81,9 @@ pub enum ConfigError {
 pub struct Config {
     /// The database.
     pub database: DatabaseUrl,
-    /// Connections to it, at most.
+    /// A replica of it.
+    pub read_database: Option<DatabaseUrl>,
+    /// Connections to each of them, at most.
     pub pool_size: u32,
     /// Where the API is served.
     pub listen: SocketAddr,
@@ -156,6 +164,18 @@ impl Settings {
         Ok(DatabaseUrl::sqlite_file(&file))
     }
 
+    /// The replica of this database, if there is one.
+    fn read_database(&self, database: &DatabaseUrl) -> Result<Option<DatabaseUrl>, ConfigError> {
+        let Some(url) = &self.database_read_url else {
+            return Ok(None);
+        };
+        let url: DatabaseUrl = url.expose_secret().parse().map_err(ConfigError::ReadUrl)?;
+        if url.is_sqlite() || database.is_sqlite() {
+            return Err(ConfigError::NoReplica);
+        }
+        Ok(Some(self.encrypted(url)))
+    }
+
     /// The settings of encryption win over what the URL says.
     fn encrypted(&self, url: DatabaseUrl) -> DatabaseUrl {
         let DatabaseUrl::MySql(mut options) = url else {
@@ -191,6 +211,7 @@ impl Settings {
         Ok(Config {
             tokens: self.tokens(&database)?,
             media: self.media(&database)?,
+            read_database: self.read_database(&database)?,
             database,
             pool_size: self.database_pool_size,
             listen: self.listen_address,

@@ -15,7 +15,12 @@ pub struct Settings {
     #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
 
-    /// Connections to the database, at most
+    /// Replica of the MySQL database: requests without a token read there, while it is at most two
+    /// seconds late
+    #[arg(long, env, hide_env_values = true, global = true, value_name = "URL")]
+    pub database_read_url: Option<SecretString>,
+
+    /// Connections to the database, and to its replica, at most
     #[arg(
         long,
         env,

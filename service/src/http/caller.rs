@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     auth::{Authenticator, Recognition},
-    board::User,
+    board::{Freshness, User},
 };
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -69,6 +69,14 @@ impl Caller {
     /// What became of the token, if there was one.
     pub fn token(&self) -> Option<&Recognition> {
         self.0.token.as_ref()
+    }
+
+    /// How late an answer to them may be: who has a token finds what they have just written.
+    pub fn freshness(&self) -> Freshness {
+        match self.0.token {
+            None => Freshness::MayLag,
+            Some(_) => Freshness::Latest,
+        }
     }
 
     /// Remembers a user who could not be recognised at once, for the log.

@@ -2,6 +2,7 @@
 
 use super::{
     App,
+    caller::Caller,
     envelope::Envelope,
     error::{ApiError, ErrorEnvelope, PlainError},
     etag::{ETag, unless_known},
@@ -83,9 +84,10 @@ struct CreatedCategory {
 )]
 async fn list_categories(
     State(board): State<Board>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let categories = board.categories().await?;
+    let categories = board.categories(caller.freshness()).await?;
     let views: Vec<_> = categories.into_iter().map(CategoryView::from).collect();
     let tag = ETag::of(&views);
     Ok(unless_known(&headers, &tag, || Envelope::ok(views)))

@@ -120,7 +120,12 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
     {
         create_folder(folder)?;
     }
-    Ok(store::open(&config.database, config.pool_size).await?)
+    Ok(store::open(
+        &config.database,
+        config.read_database.as_ref(),
+        config.pool_size,
+    )
+    .await?)
 }
 
 fn create_folder(folder: &Path) -> Result<(), ServeError> {

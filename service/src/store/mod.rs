@@ -56,6 +56,12 @@ pub trait Store:
     /// Whether the schema is one this program can work with.
     async fn check_schema(&self) -> Result<Schema, StoreError>;
 
+    /// The same posts for readers who may get what they were up to two seconds ago, if there is a
+    /// replica and it is no later than that.
+    fn replica(&self) -> Option<&dyn Store> {
+        None
+    }
+
     /// What the connection pool holds at this moment.
     fn pool(&self) -> PoolUse;
 
@@ -150,11 +156,21 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Opens the store a URL names. On MySQL nothing is connected or changed yet; a SQLite file is
-/// created and migrated.
-pub async fn open(url: &DatabaseUrl, pool_size: u32) -> Result<Arc<dyn Store>, MigrateError> {
+/// Opens the store a URL names, on MySQL perhaps with a replica; that opens as many connections
+/// again. On MySQL nothing is connected or changed yet; a SQLite file is created and migrated.
+pub async fn open(
+    url: &DatabaseUrl,
+    replica: Option<&DatabaseUrl>,
+    pool_size: u32,
+) -> Result<Arc<dyn Store>, MigrateError> {
     Ok(match url {
-        DatabaseUrl::MySql(options) => Arc::new(MySqlStore::connect_lazy(options, pool_size)),
+        DatabaseUrl::MySql(options) => {
+            let store = MySqlStore::connect_lazy(options, pool_size);
+            Arc::new(match replica {
+                Some(DatabaseUrl::MySql(replica)) => store.with_replica(replica),
+                _ => store,
+            })
+        }
         DatabaseUrl::Sqlite(file) => Arc::new(SqliteStore::open(file, pool_size).await?),
     })
 }

@@ -40,7 +40,9 @@ struct Refreshing {
 
 impl Refreshing {
     async fn start(service: &Service, source: &CommentService, pace: Pace) -> Self {
-        let store = store::open(&service.database().url(), 4).await.unwrap();
+        let store = store::open(&service.database().url(), None, 4)
+            .await
+            .unwrap();
         let stop = CancellationToken::new();
         let url = source.url.parse().unwrap();
         let comments = Comments::start(Arc::clone(&store), url, pace, &stop).unwrap();

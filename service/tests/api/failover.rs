@@ -154,7 +154,7 @@ async fn every_answer_is_right_or_says_when_to_come_back_on_mysql() {
     let url = format!("mysql://root@{}/failover", switchboard.address);
     let url = url.parse().expect("a URL");
     store::migrate(&url).await.expect("migrations apply");
-    let database = store::open(&url, 8).await.expect("a store");
+    let database = store::open(&url, None, 8).await.expect("a store");
     let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
     let service = Service::with(database, keys, None, Options::default()).await;
     let shared = service.publish(&tokens::bob(), "shared", "k").await;

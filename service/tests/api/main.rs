@@ -33,6 +33,7 @@ mod outage;
 mod posts;
 mod problem;
 mod replay;
+mod replica;
 mod schemathesis;
 mod swagger;
 mod system;

@@ -69,7 +69,7 @@ on_empty_databases! {
         ).await;
         let again = migrate(database).await;
         assert_eq!((again.applied.len(), again.version), (0, 9999));
-        let store = store::open(&database.url(), 1).await.expect("a store");
+        let store = store::open(&database.url(), None, 1).await.expect("a store");
         assert_eq!(store.check_schema().await.expect("a schema"), Schema::Current);
         store.close().await;
     }
@@ -116,13 +116,15 @@ async fn an_unmigrated_schema_is_seen_to_be_behind_on_mysql() {
     let Some(database) = Database::mysql().await else {
         return;
     };
-    let store = store::open(&database.url(), 1).await.expect("a store");
+    let store = store::open(&database.url(), None, 1)
+        .await
+        .expect("a store");
     let schema = store.check_schema().await.expect("a schema");
     assert_eq!(
         schema,
         Schema::Behind {
             applied: 0,
-            wanted: 23
+            wanted: 24
         }
     );
     migrate(&database).await;

@@ -94,7 +94,7 @@ async fn get(served: &Served, path: &str, token: &str) -> Answer {
 
 /// Whether every deactivation in the database is finished.
 async fn all_finished(database: &Database) -> bool {
-    let store = store::open(&database.url(), 1).await.unwrap();
+    let store = store::open(&database.url(), None, 1).await.unwrap();
     let far = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
     let due = store.due_deactivations(far, 10).await.unwrap();
     store.close().await;
@@ -181,7 +181,7 @@ async fn nobody_is_deactivated_without_a_good_token() {
 async fn while_the_database_is_away_nobody_is_taken_for_somebody() {
     // Nothing listens on port 1.
     let url: store::DatabaseUrl = "mysql://u:p@127.0.0.1:1/d".parse().unwrap();
-    let store = store::open(&url, 2).await.unwrap();
+    let store = store::open(&url, None, 2).await.unwrap();
     let keys = post_service::auth::Keys::Fixed(std::sync::Arc::new(tokens::KEY.key_set()));
     let service = Service::with(store, keys, None, Options::default()).await;
     let answer = service

@@ -132,7 +132,7 @@ on_every_database! {
         ).await;
         view(service, &id, "three").await;
         until("the view is stored", async || stored(service, &id).await == 3).await;
-        let store = store::open(&service.database().url(), 2).await.expect("a store");
+        let store = store::open(&service.database().url(), None, 2).await.expect("a store");
         let today = "2026-01-01".parse().expect("a day");
         assert_eq!(store.purge_views(today).await.expect("purged"), 2);
         let now = "2026-01-01T00:00:00".parse().expect("a time");

@@ -2,10 +2,12 @@
 
 use super::view::PostView;
 use crate::board::{
-    Board, Cursor, Direction, Order, Page, PageLimits, PageRequest, Post, PostFilter, SortKey, User,
+    Board, Cursor, Direction, Freshness, Order, Page, PageLimits, PageRequest, Post, PostFilter,
+    SortKey, User,
 };
 use crate::comments::Comments;
 use crate::http::{
+    caller::Caller,
     envelope::ListEnvelope,
     error::{ApiError, ErrorEnvelope, PlainError},
     etag::{ETag, unless_known},
@@ -162,13 +164,16 @@ pub async fn list_posts(
     State(limits): State<PageLimits>,
     State(comments): State<Comments>,
     OriginalUri(uri): OriginalUri,
+    caller: Caller,
     headers: HeaderMap,
-    Params(page): Params<PageParams>,
-    Params(list): Params<ListParams>,
+    parameters: (Params<PageParams>, Params<ListParams>),
 ) -> Result<Response, ApiError> {
+    let (Params(page), Params(list)) = parameters;
     let order = list.order()?;
     let request = page.request(order, limits)?;
-    let page = board.posts(list.filter(), order, request).await?;
+    let page = board
+        .posts(list.filter(), order, request, caller.freshness())
+        .await?;
     comments.seen(page.items.iter().map(|post| &post.id));
     Ok(answer(page, &uri, &headers))
 }
@@ -204,7 +209,9 @@ pub async fn my_posts(
         ..PostFilter::default()
     };
     let request = page.request(Order::LATEST, limits)?;
-    let page = board.posts(filter, Order::LATEST, request).await?;
+    let page = board
+        .posts(filter, Order::LATEST, request, Freshness::Latest)
+        .await?;
     comments.seen(page.items.iter().map(|post| &post.id));
     Ok(answer(page, &uri, &headers))
 }

@@ -35,7 +35,9 @@ pub async fn read_post(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let post = board.post(&id, &caller.viewer()).await?;
+    let post = board
+        .post(&id, &caller.viewer(), caller.freshness())
+        .await?;
     let post = post.ok_or(ApiError::NoPost)?;
     comments.seen([&post.id]);
     let view = PostView::from(post);

@@ -83,11 +83,13 @@ mod media;
 mod numbers;
 mod posts;
 mod remembered;
+mod replica;
 mod totals;
 mod upkeep;
 mod views;
 
 use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};
+use replica::Replica;
 
 /// Prepared statements kept on a connection: all there are (about 190 of them are lists).
 const STATEMENTS: usize = 256;
@@ -99,6 +101,7 @@ pub struct MySqlStore {
     limit: u32,
     known_totals: Arc<totals::Known>,
     finished: Arc<adoption::Finished>,
+    replica: Option<Arc<Replica>>,
 }
 
 impl MySqlStore {
@@ -118,7 +121,17 @@ impl MySqlStore {
             limit: pool_size,
             known_totals: Arc::default(),
             finished: Arc::default(),
+            replica: None,
         }
+    }
+
+    /// The same with a replica of it, which readers who may be late are sent to. Must be called in a
+    /// Tokio runtime.
+    #[must_use]
+    pub fn with_replica(mut self, options: &MySqlConnectOptions) -> Self {
+        let replica = Self::connect_lazy(options, self.limit);
+        self.replica = Some(Replica::watched(replica, self.clone()));
+        self
     }
 
     /// For statements that change nothing: tried once more on another connection.
@@ -153,7 +166,15 @@ impl Store for MySqlStore {
         PoolUse::new(self.pool.size(), self.pool.num_idle(), self.limit)
     }
 
+    fn replica(&self) -> Option<&dyn Store> {
+        let store = self.replica.as_ref()?.unless_late()?;
+        Some(store)
+    }
+
     async fn close(&self) {
+        if let Some(replica) = &self.replica {
+            replica.close().await;
+        }
         self.pool.close().await;
     }
 }

@@ -149,7 +149,7 @@ impl Service {
         store::migrate(&database.url())
             .await
             .expect("migrations apply");
-        let store = store::open(&database.url(), 8)
+        let store = store::open(&database.url(), None, 8)
             .await
             .expect("the store opens");
         let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
@@ -158,7 +158,7 @@ impl Service {
 
     /// Another service, as another process would be, on the same database.
     pub async fn beside(&self) -> Self {
-        let store = store::open(&self.database().url(), 8)
+        let store = store::open(&self.database().url(), None, 8)
             .await
             .expect("the store opens");
         let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
@@ -168,7 +168,7 @@ impl Service {
     /// A service on SQLite with these token keys.
     pub async fn with_keys(keys: Keys) -> Self {
         let database = Database::sqlite();
-        let store = store::open(&database.url(), 2)
+        let store = store::open(&database.url(), None, 2)
             .await
             .expect("the store opens");
         Self::with(store, keys, Some(database), Options::default()).await
