@@ -3,11 +3,21 @@
 use super::{
     Category, CategoryName, Clock, Created, Draft, Edit, Filter, IdempotencyKey, KstTime,
     LikeRefusal, LikeState, Liker, NewPost, Order, Page, PageRequest, Post, PostId, Refusal, User,
-    ViewerHash, Wish, idempotency::InFlight,
+    View, ViewerHash, Wish, idempotency::InFlight,
 };
-use crate::store::{Store, StoreError, Views};
+use crate::{
+    fresh::{Collected, Limits},
+    store::{FoundPost, Store, StoreError, Views},
+};
 use std::{fmt, sync::Arc};
 use thiserror::Error;
+
+/// Posts looked at at the same time are read together, no more than 64 with one statement: those of
+/// 1, 4, 16 and 64 are prepared once each. Three statements at a time keep a database busy.
+const TOGETHER: Limits = Limits {
+    keys: 64,
+    batches: 3,
+};
 
 /// The board: everything the API does to posts, likes and categories goes through here.
 #[derive(Clone)]
@@ -16,11 +26,12 @@ pub struct Board {
     clock: Arc<dyn Clock>,
     viewers: ViewerHash,
     views: Views,
+    posts: Collected<View, FoundPost>,
     in_flight: InFlight,
 }
 
 /// Which visible posts a list holds, as clients say it: a category by id or by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PostFilter {
     /// In the category of this id.
     pub category_id: Option<String>,
@@ -40,7 +51,13 @@ impl Board {
         viewers: ViewerHash,
         views: Views,
     ) -> Self {
+        let reader = Arc::clone(&store);
+        let read = move |views: Vec<View>| {
+            let store = Arc::clone(&reader);
+            async move { store.find_posts(&views).await }
+        };
         Self {
+            posts: Collected::new("post", TOGETHER, read),
             store,
             clock,
             viewers,
@@ -67,7 +84,7 @@ impl Board {
     /// The visible post of this id, looked at by this viewer, who is counted once a day.
     pub async fn post(&self, id: &PostId, viewer: &str) -> Result<Option<Post>, StoreError> {
         let view = self.viewers.view(id, viewer, self.now());
-        let Some((mut post, counted)) = self.store.find_post(&view).await? else {
+        let Some((mut post, counted)) = self.posts.read(view.clone()).await?? else {
             return Ok(None);
         };
         if !counted {
