@@ -9,6 +9,7 @@ pub mod cli;
 pub mod comments;
 pub mod config;
 pub mod deactivation;
+pub mod fresh;
 pub mod healthcheck;
 pub mod http;
 pub mod media;

@@ -127,6 +127,14 @@ fn describe() {
         "http_requests_rejected_total",
         "Requests answered with an error, by its kind"
     );
+    describe_counter!(
+        "fresh_read_requests_total",
+        "Requests for something that is read together with others' wishes, by what is read"
+    );
+    describe_counter!(
+        "fresh_read_runs_total",
+        "Reads of the database for such requests, by what is read; all others joined one"
+    );
     describe_gauge!("views_waiting", "Views that are not stored yet");
     describe_counter!("views_recorded_total", "Views stored");
     describe_counter!("views_lost_total", "Views that a full queue did not take");

@@ -1,7 +1,7 @@
 //! How late an answer may be.
 
 /// How late an answer may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Freshness {
     /// Everything that was acknowledged before the question.
     Latest,

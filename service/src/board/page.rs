@@ -30,7 +30,7 @@ impl PageLimits {
 }
 
 /// Which page of a list is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PageRequest {
     /// Where it begins.
     pub start: Start,
@@ -39,7 +39,7 @@ pub struct PageRequest {
 }
 
 /// Where a page begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Start {
     /// With the page of this number, from 1.
     Page(u64),
@@ -78,7 +78,7 @@ impl PageRequest {
 /// A place in a list of this order: right after a post with this sort value and number.
 ///
 /// Written as opaque text; what it holds is no secret, and a made-up one only names another place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// The order of the list.
     pub order: Order,

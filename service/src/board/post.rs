@@ -235,7 +235,7 @@ pub struct Filter {
 }
 
 /// What a list is ordered by; equal ones newest first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum SortKey {
     /// The time of creation.
     #[default]
@@ -249,7 +249,7 @@ pub enum SortKey {
 }
 
 /// Which end a list begins with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Newest or most first.
     #[default]
@@ -259,7 +259,7 @@ pub enum Direction {
 }
 
 /// How a list is ordered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Order {
     /// By what.
     pub key: SortKey,

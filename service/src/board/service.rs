@@ -3,12 +3,22 @@
 use super::{
     Category, CategoryName, Clock, Created, Draft, Edit, Filter, Freshness, IdempotencyKey,
     KstTime, LikeRefusal, LikeState, Liker, NewPost, Order, Page, PageRequest, Post, PostId,
-    Refusal, User, ViewerHash, Wish, idempotency::InFlight,
+    Refusal, User, View, ViewerHash, Wish, idempotency::InFlight,
 };
-use crate::store::{Store, StoreError, Views};
+use crate::{
+    fresh::{Collected, Limits},
+    store::{FoundPost, Store, StoreError, Views},
+};
 use futures::future::BoxFuture;
 use std::{fmt, sync::Arc};
 use thiserror::Error;
+
+/// Posts looked at at the same time are read together, no more than 64 with one statement: those of
+/// 1, 4, 16 and 64 are prepared once each. Three statements at a time keep a database busy.
+const TOGETHER: Limits = Limits {
+    keys: 64,
+    batches: 3,
+};
 
 /// The board: everything the API does to posts, likes and categories goes through here.
 #[derive(Clone)]
@@ -17,11 +27,13 @@ pub struct Board {
     clock: Arc<dyn Clock>,
     viewers: ViewerHash,
     views: Views,
+    posts: Collected<View, FoundPost>,
+    late_posts: Collected<View, FoundPost>,
     in_flight: InFlight,
 }
 
 /// Which visible posts a list holds, as clients say it: a category by id or by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PostFilter {
     /// In the category of this id.
     pub category_id: Option<String>,
@@ -42,6 +54,8 @@ impl Board {
         views: Views,
     ) -> Self {
         Self {
+            posts: collected("post", &store, Freshness::Latest),
+            late_posts: collected("late post", &store, Freshness::MayLag),
             store,
             clock,
             viewers,
@@ -73,8 +87,11 @@ impl Board {
         freshness: Freshness,
     ) -> Result<Option<Post>, StoreError> {
         let view = self.viewers.view(id, viewer, self.now());
-        let found = self.read(freshness, |store| store.find_post(&view)).await?;
-        let Some((mut post, counted)) = found else {
+        let posts = match self.available(freshness) {
+            Freshness::Latest => &self.posts,
+            Freshness::MayLag => &self.late_posts,
+        };
+        let Some((mut post, counted)) = posts.read(view.clone()).await?? else {
             return Ok(None);
         };
         if !counted {
@@ -158,6 +175,15 @@ impl Board {
         Ok(created.then_some(category).ok_or(CategoryExists))
     }
 
+    /// How late the answer is at most that somebody gets now who may get one of this freshness: the
+    /// latest, unless there is a replica.
+    pub fn available(&self, freshness: Freshness) -> Freshness {
+        match self.store.replica() {
+            Some(_) => freshness,
+            None => Freshness::Latest,
+        }
+    }
+
     /// Asks the replica where the answer may be late; else, and if the replica is not there, the
     /// store itself.
     async fn read<'a, T>(
@@ -165,8 +191,7 @@ impl Board {
         freshness: Freshness,
         ask: impl Fn(&'a dyn Store) -> BoxFuture<'a, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let may_lag = freshness == Freshness::MayLag;
-        if let Some(replica) = self.store.replica().filter(|_| may_lag) {
+        if let Some(replica) = replica(&*self.store, freshness) {
             match ask(replica).await {
                 Err(StoreError::Unavailable(error)) => {
                     tracing::debug!(%error, "the replica does not answer");
@@ -180,6 +205,39 @@ impl Board {
     fn now(&self) -> KstTime {
         KstTime::at(self.clock.now())
     }
+}
+
+/// Who is asked first where the answer may be late.
+fn replica(store: &dyn Store, freshness: Freshness) -> Option<&dyn Store> {
+    match freshness {
+        Freshness::Latest => None,
+        Freshness::MayLag => store.replica(),
+    }
+}
+
+/// Posts of this freshness, each batch read by one statement.
+fn collected(
+    name: &'static str,
+    store: &Arc<dyn Store>,
+    freshness: Freshness,
+) -> Collected<View, FoundPost> {
+    let store = Arc::clone(store);
+    Collected::new(name, TOGETHER, move |views: Vec<View>| {
+        let store = Arc::clone(&store);
+        async move { find_posts(&*store, &views, freshness).await }
+    })
+}
+
+async fn find_posts(store: &dyn Store, views: &[View], freshness: Freshness) -> Vec<FoundPost> {
+    if let Some(replica) = replica(store, freshness) {
+        let found = replica.find_posts(views).await;
+        let is_away = |found: &FoundPost| matches!(found, Err(StoreError::Unavailable(_)));
+        if !found.iter().any(is_away) {
+            return found;
+        }
+        tracing::debug!("the replica does not answer");
+    }
+    store.find_posts(views).await
 }
 
 /// The page of a filter that may name its category.

@@ -5,9 +5,11 @@ use super::{
     caller::Caller,
     envelope::Envelope,
     error::{ApiError, ErrorEnvelope, PlainError},
-    etag::{ETag, unless_known},
+    etag::ETag,
     extract::JsonObject,
     params::IfNoneMatch,
+    reads::Reads,
+    rendered::Rendered,
 };
 use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError, User};
 use axum::{extract::State, response::Response};
@@ -83,14 +85,18 @@ struct CreatedCategory {
     )
 )]
 async fn list_categories(
-    State(board): State<Board>,
+    State(reads): State<Reads>,
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let categories = board.categories(caller.freshness()).await?;
+    let categories = reads.categories(caller.freshness()).await?;
+    Ok(categories.unless_known(&headers))
+}
+
+/// The list of categories as it is answered.
+pub(super) fn render(categories: Vec<Category>) -> Rendered {
     let views: Vec<_> = categories.into_iter().map(CategoryView::from).collect();
-    let tag = ETag::of(&views);
-    Ok(unless_known(&headers, &tag, || Envelope::ok(views)))
+    Rendered::new(ETag::of(&views), &Envelope::ok(views))
 }
 
 /// Make a category.

@@ -133,9 +133,3 @@ impl<T> ListEnvelope<T> {
         }
     }
 }
-
-impl<T: Serialize> IntoResponse for ListEnvelope<T> {
-    fn into_response(self) -> Response {
-        Json(self).into_response()
-    }
-}

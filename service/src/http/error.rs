@@ -343,6 +343,8 @@ impl From<StoreError> for ApiError {
                 tracing::error!(%error, "database failure");
                 Self::Internal
             }
+            // What happened was logged where it did.
+            StoreError::Abandoned(_) => Self::Internal,
         }
     }
 }

@@ -26,7 +26,9 @@ mod params;
 pub mod posts;
 pub mod problem;
 pub mod rate;
+pub mod reads;
 mod refusals;
+pub mod rendered;
 pub mod system;
 pub mod uploads;
 pub mod users;
@@ -45,6 +47,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 use observe::Observer;
 use rate::Limits;
+use reads::Reads;
 use secrecy::SecretString;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -54,6 +57,8 @@ use utoipa_axum::router::OpenApiRouter;
 pub struct App {
     /// Posts and categories.
     pub board: Board,
+    /// Reads of it that requests share.
+    pub reads: Reads,
     /// Who is calling.
     pub authenticator: Authenticator,
     /// How many comments posts have.

@@ -13,7 +13,7 @@ use crate::{
     comments::{Comments, Pace},
     config::{Config, Tokens},
     deactivation::{Cognito, Deactivations},
-    http::{App, likes::AnonymousLikes},
+    http::{App, likes::AnonymousLikes, reads::Reads},
     media::{self, Media},
     shutdown::Readiness,
     store::{self, Store, Views, Waiting},
@@ -80,8 +80,10 @@ pub(super) async fn assemble(
         ),
         upkeep: tokio::spawn(store::keep_up(Arc::clone(store), clock.clone())),
     };
+    let board = Board::new(Arc::clone(store), clock, viewers, views);
     let app = App {
-        board: Board::new(Arc::clone(store), clock, viewers, views),
+        reads: Reads::new(board.clone()),
+        board,
         anonymous_likes: AnonymousLikes(config.anonymous_likes),
         authenticator,
         comments: comments(config, store, stop)?,

@@ -26,13 +26,14 @@ pub use likes::LikeStore;
 pub use media::{Deletion, MediaChange, MediaStore};
 pub use migrate::{Finished, MigrateError, Migrated, Say};
 pub use mysql::MySqlStore;
-pub use posts::PostStore;
+pub use posts::{FoundPost, PostStore};
 pub use sqlite::SqliteStore;
 pub use upkeep::{UpkeepStore, keep_up};
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use views::{ViewStore, ViewWriter, Views, Waiting};
 
 use crate::board::{Category, Filter, Order, Page, PageRequest, Post};
+use crate::fresh::Abandoned;
 use async_trait::async_trait;
 use std::sync::Arc;
 use thiserror::Error;
@@ -130,28 +131,31 @@ impl PoolUse {
     }
 }
 
-/// Why the store did not do what it was asked.
-#[derive(Debug, Error)]
+/// Why the store did not do what it was asked. All who share a read get the same.
+#[derive(Debug, Clone, Error)]
 pub enum StoreError {
     /// The database cannot be reached, is overloaded or not ready; worth another try soon.
     #[error("the database is not available: {0}")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Arc<sqlx::Error>),
     /// A value is longer than the column of this adopted database.
     #[error("a value is too long for its column: {0}")]
-    TooLong(#[source] sqlx::Error),
+    TooLong(#[source] Arc<sqlx::Error>),
     /// The database refused or returned something that it should not have.
     #[error("the database failed: {0}")]
-    Failed(#[source] sqlx::Error),
+    Failed(#[source] Arc<sqlx::Error>),
+    /// A read was shared and came to nothing.
+    #[error(transparent)]
+    Abandoned(#[from] Abandoned),
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if errors::is_unavailable(&error) {
-            Self::Unavailable(error)
+            Self::Unavailable(error.into())
         } else if errors::is_too_long(&error) {
-            Self::TooLong(error)
+            Self::TooLong(error.into())
         } else {
-            Self::Failed(error)
+            Self::Failed(error.into())
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::board::{
 use async_trait::async_trait;
 use sqlx::FromRow;
 
+/// The visible post that a view is of, if there is one, and whether that view is counted already.
+pub type FoundPost = Result<Option<(Post, bool)>, StoreError>;
+
 /// Single posts.
 #[async_trait]
 pub trait PostStore {
@@ -18,8 +21,9 @@ pub trait PostStore {
         key: Option<&IdempotencyKey>,
     ) -> Result<Created, StoreError>;
 
-    /// The visible post that a view is of, and whether that view is counted already.
-    async fn find_post(&self, view: &View) -> Result<Option<(Post, bool)>, StoreError>;
+    /// The post of each of these views (a few dozen at most, all different), in their order. What
+    /// concerns all of them, such as a database that is away, is repeated for each.
+    async fn find_posts(&self, views: &[View]) -> Vec<FoundPost>;
 
     /// Changes a post if it is this user's and, where one is named, still at this version.
     async fn edit_post(

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 /// A row of the post columns in [`super::mysql`] and [`super::sqlite`].
 #[derive(FromRow)]
 pub(super) struct PostRow {
-    id: String,
+    pub(super) id: String,
     number: i64,
     title: String,
     content: String,

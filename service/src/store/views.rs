@@ -168,10 +168,11 @@ impl fmt::Debug for ViewWriter {
     }
 }
 
-/// Splits into pieces of few different lengths, so that statements with that many placeholders are
-/// prepared once each.
+/// Few different lengths, so that statements with that many placeholders are prepared once each.
+const LENGTHS: [usize; 4] = [64, 16, 4, 1];
+
+/// Splits into pieces of these lengths.
 pub(super) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
-    const LENGTHS: [usize; 4] = [64, 16, 4, 1];
     std::iter::from_fn(move || {
         let length = LENGTHS.into_iter().find(|length| *length <= items.len())?;
         let (piece, rest) = items.split_at(length);
@@ -180,9 +181,37 @@ pub(super) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
+/// The items and the last of them again, up to one of these lengths (of too many, as they are): for
+/// one statement instead of several.
+pub(super) fn padded<T>(items: &[T]) -> Vec<&T> {
+    let mut lengths = LENGTHS.into_iter().rev();
+    let length = lengths.find(|length| *length >= items.len());
+    let padding = length.unwrap_or_default().saturating_sub(items.len());
+    let last = items.last().into_iter();
+    items.iter().chain(last.cycle().take(padding)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn padding_repeats_the_last_up_to_one_of_few_lengths() {
+        let padded = |length: i32| {
+            padded(&(1..=length).collect::<Vec<_>>())
+                .into_iter()
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(padded(1), [1]);
+        assert_eq!(padded(3), [1, 2, 3, 3]);
+        assert_eq!(
+            [4, 5, 16, 17, 64].map(|length| padded(length).len()),
+            [4, 16, 16, 64, 64]
+        );
+        assert_eq!(padded(5)[4..], [5; 12]);
+        assert!(padded(0).is_empty());
+    }
 
     #[test]
     fn pieces_have_few_lengths_and_lose_nothing() {

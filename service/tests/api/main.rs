@@ -20,6 +20,7 @@ mod document;
 mod edits;
 mod failover;
 mod forgeries;
+mod fresh;
 mod headers;
 mod idempotency;
 mod likes;

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 async fn requests_are_told_to_come_back_and_readiness_stays() {
     // Nothing listens on port 1.
     let url: DatabaseUrl = "mysql://u:p@127.0.0.1:1/d".parse().expect("a URL");
-    let store = open(&url, None, 2).await.expect("a store that connects later");
+    let store = open(&url, None, 2)
+        .await
+        .expect("a store that connects later");
     let keys = Keys::Fixed(Arc::new(tokens::KEY.key_set()));
     let service = Service::with(store, keys, None, Options::default()).await;
     let list = service

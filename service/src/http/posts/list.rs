@@ -2,7 +2,7 @@
 
 use super::view::PostView;
 use crate::board::{
-    Board, Cursor, Direction, Freshness, Order, Page, PageLimits, PageRequest, Post, PostFilter,
+    Cursor, Direction, Freshness, Order, Page, PageLimits, PageRequest, Post, PostFilter, PostId,
     SortKey, User,
 };
 use crate::comments::Comments;
@@ -10,9 +10,11 @@ use crate::http::{
     caller::Caller,
     envelope::ListEnvelope,
     error::{ApiError, ErrorEnvelope, PlainError},
-    etag::{ETag, unless_known},
+    etag::ETag,
     extract::Params,
     params::IfNoneMatch,
+    reads::{ListQuery, Reads},
+    rendered::Rendered,
 };
 use axum::{
     extract::{OriginalUri, State},
@@ -160,7 +162,7 @@ fn number(name: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiErro
     )
 )]
 pub async fn list_posts(
-    State(board): State<Board>,
+    State(reads): State<Reads>,
     State(limits): State<PageLimits>,
     State(comments): State<Comments>,
     OriginalUri(uri): OriginalUri,
@@ -170,12 +172,15 @@ pub async fn list_posts(
 ) -> Result<Response, ApiError> {
     let (Params(page), Params(list)) = parameters;
     let order = list.order()?;
-    let request = page.request(order, limits)?;
-    let page = board
-        .posts(list.filter(), order, request, caller.freshness())
-        .await?;
-    comments.seen(page.items.iter().map(|post| &post.id));
-    Ok(answer(page, &uri, &headers))
+    let query = ListQuery {
+        order,
+        page: page.request(order, limits)?,
+        filter: list.filter(),
+        freshness: caller.freshness(),
+    };
+    let list = reads.list(query).await?;
+    comments.seen(&list.posts);
+    Ok(list.answer(&uri, &headers))
 }
 
 /// List the caller's own posts, newest first.
@@ -196,7 +201,7 @@ pub async fn list_posts(
     )
 )]
 pub async fn my_posts(
-    State(board): State<Board>,
+    State(reads): State<Reads>,
     State(limits): State<PageLimits>,
     State(comments): State<Comments>,
     user: User,
@@ -208,23 +213,47 @@ pub async fn my_posts(
         user_id: Some(user.id().to_owned()),
         ..PostFilter::default()
     };
-    let request = page.request(Order::LATEST, limits)?;
-    let page = board
-        .posts(filter, Order::LATEST, request, Freshness::Latest)
-        .await?;
-    comments.seen(page.items.iter().map(|post| &post.id));
-    Ok(answer(page, &uri, &headers))
+    let query = ListQuery {
+        filter,
+        order: Order::LATEST,
+        page: page.request(Order::LATEST, limits)?,
+        freshness: Freshness::Latest,
+    };
+    let list = reads.list(query).await?;
+    comments.seen(&list.posts);
+    Ok(list.answer(&uri, &headers))
 }
 
-fn answer(page: Page<Post>, uri: &Uri, headers: &HeaderMap) -> Response {
-    let link = page.next.map(|cursor| link_to_next(uri, cursor));
-    let envelope = ListEnvelope::<PostView>::of(page);
-    let tag = ETag::of(&envelope);
-    let mut answer = unless_known(headers, &tag, || envelope);
-    if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
-        answer.headers_mut().insert(header::LINK, link);
+/// A page of a list as it is answered, whoever asks.
+#[derive(Debug)]
+pub struct ListAnswer {
+    rendered: Rendered,
+    next: Option<Cursor>,
+    posts: Vec<PostId>,
+}
+
+impl ListAnswer {
+    /// Writes the page.
+    pub fn of(page: Page<Post>) -> Self {
+        let posts = page.items.iter().map(|post| post.id.clone()).collect();
+        let next = page.next;
+        let envelope = ListEnvelope::<PostView>::of(page);
+        Self {
+            rendered: Rendered::new(ETag::of(&envelope), &envelope),
+            next,
+            posts,
+        }
     }
-    answer
+
+    /// The answer to a request for this address.
+    fn answer(&self, uri: &Uri, headers: &HeaderMap) -> Response {
+        let mut answer = self.rendered.unless_known(headers);
+        let link = self.next.map(|cursor| link_to_next(uri, cursor));
+        if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
+            answer.headers_mut().insert(header::LINK, link);
+        }
+        answer
+    }
 }
 
 /// The request's own address with a cursor in place of the page (RFC 8288).

@@ -2,7 +2,7 @@
 
 mod create;
 mod edit;
-mod list;
+pub(super) mod list;
 mod read;
 mod view;
 

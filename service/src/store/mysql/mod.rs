@@ -77,6 +77,7 @@ mod attempt;
 mod categories;
 mod comments;
 mod deactivations;
+mod found;
 mod likes;
 mod lists;
 mod media;

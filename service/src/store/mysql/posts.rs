@@ -4,30 +4,11 @@ use super::{
     MySqlStore, adoption::Stage, is_duplicate, media::schedule_deletions, remembered, totals,
 };
 use crate::{
-    board::{Created, Edit, IdempotencyKey, KstTime, NewPost, Post, PostId, Refusal, View},
-    store::{PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
+    board::{Created, Edit, IdempotencyKey, KstTime, NewPost, PostId, Refusal, View},
+    store::{FoundPost, PostStore, StoreError, posts::Guarded, totals::WHOLE_BOARD},
 };
 use async_trait::async_trait;
-use sqlx::{Connection, FromRow, MySqlConnection};
-
-/// The visible post of an id and whether a view of it is stored.
-macro_rules! find_post {
-    ($version:literal) => {
-        concat!(
-            "SELECT ",
-            post_columns!($version),
-            ", EXISTS(SELECT 1 FROM post_views v WHERE v.day = ? AND v.post_id = ? \
-             AND v.viewer = ?) AS is_counted FROM posts p WHERE p.id = ? AND p.status = 'visible'"
-        )
-    };
-}
-
-#[derive(FromRow)]
-struct ViewedRow {
-    #[sqlx(flatten)]
-    post: PostRow,
-    is_counted: i64,
-}
+use sqlx::{Connection, MySqlConnection};
 
 #[async_trait]
 impl PostStore for MySqlStore {
@@ -68,21 +49,9 @@ impl PostStore for MySqlStore {
         }
     }
 
-    async fn find_post(&self, view: &View) -> Result<Option<(Post, bool)>, StoreError> {
-        let find = match self.stage().await? {
-            Stage::Adopting => find_post!("1"),
-            Stage::Finished => find_post!("p.version"),
-        };
-        let row: Option<ViewedRow> = attempt!(self.reading(), |connection| {
-            sqlx::query_as(find)
-                .bind(view.day.to_string())
-                .bind(view.post.as_str())
-                .bind(&view.viewer[..])
-                .bind(view.post.as_str())
-                .fetch_optional(connection)
-        })?;
-        let found = row.map(|row| Ok((Post::try_from(row.post)?, row.is_counted != 0)));
-        found.transpose().map_err(sqlx::Error::into)
+    async fn find_posts(&self, views: &[View]) -> Vec<FoundPost> {
+        let found = self.find(views).await;
+        found.unwrap_or_else(|error| vec![Err(error); views.len()])
     }
 
     async fn edit_post(

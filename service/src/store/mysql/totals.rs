@@ -72,7 +72,7 @@ impl MySqlStore {
     /// (restored, failed over with a loss). What is known of it is forgotten; the next try succeeds.
     pub(super) fn heal<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         match result {
-            Err(StoreError::Failed(error @ sqlx::Error::RowNotFound)) => {
+            Err(StoreError::Failed(error)) if matches!(*error, sqlx::Error::RowNotFound) => {
                 self.known_totals.forget();
                 Err(StoreError::Unavailable(error))
             }

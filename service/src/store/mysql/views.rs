@@ -123,6 +123,7 @@ async fn count(transaction: &mut MySqlConnection, views: &[&View]) -> Result<(),
     Ok(())
 }
 
-fn list(length: usize, item: &str, separator: &str) -> String {
+/// So many times the same.
+pub(super) fn list(length: usize, item: &str, separator: &str) -> String {
     vec![item; length].join(separator)
 }

@@ -3,7 +3,7 @@
 use super::{SqliteStore, categories, media::schedule_deletions, remembered, totals};
 use crate::{
     board::{Created, Edit, IdempotencyKey, KstTime, NewPost, Post, PostId, Refusal, View},
-    store::{PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
+    store::{FoundPost, PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
 };
 use async_trait::async_trait;
 use sqlx::{FromRow, SqliteConnection};
@@ -50,16 +50,13 @@ impl PostStore for SqliteStore {
         Ok(Created::New(post))
     }
 
-    async fn find_post(&self, view: &View) -> Result<Option<(Post, bool)>, StoreError> {
-        let row: Option<ViewedRow> = sqlx::query_as(FIND_POST)
-            .bind(view.day.to_string())
-            .bind(view.post.as_str())
-            .bind(&view.viewer[..])
-            .bind(view.post.as_str())
-            .fetch_optional(&self.readers)
-            .await?;
-        let found = row.map(|row| Ok((Post::try_from(row.post)?, row.is_counted != 0)));
-        found.transpose().map_err(sqlx::Error::into)
+    async fn find_posts(&self, views: &[View]) -> Vec<FoundPost> {
+        // One by one: no network lies in between.
+        let mut found = Vec::with_capacity(views.len());
+        for view in views {
+            found.push(self.find(view).await);
+        }
+        found
     }
 
     async fn edit_post(
@@ -126,6 +123,20 @@ impl PostStore for SqliteStore {
         }
         transaction.commit().await?;
         Ok(Ok(()))
+    }
+}
+
+impl SqliteStore {
+    async fn find(&self, view: &View) -> FoundPost {
+        let row: Option<ViewedRow> = sqlx::query_as(FIND_POST)
+            .bind(view.day.to_string())
+            .bind(view.post.as_str())
+            .bind(&view.viewer[..])
+            .bind(view.post.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        let found = row.map(|row| Ok((Post::try_from(row.post)?, row.is_counted != 0)));
+        found.transpose().map_err(sqlx::Error::into)
     }
 }
 

@@ -21,7 +21,7 @@ use post_service::{
     comments::{Comments, Pace},
     config::Deactivation,
     deactivation::Deactivations,
-    http::{self, App, Gate, likes::AnonymousLikes, rate::Limits},
+    http::{self, App, Gate, likes::AnonymousLikes, rate::Limits, reads::Reads},
     media::{Backend, Media},
     server,
     shutdown::Readiness,
@@ -203,8 +203,10 @@ impl Service {
             (media::config(), Some(backend))
         });
         let media = Media::new(config, backend, Arc::clone(&store), clock.clone());
+        let board = Board::new(Arc::clone(&store), clock.clone(), viewers, views);
         let app = App {
-            board: Board::new(Arc::clone(&store), clock.clone(), viewers, views),
+            reads: Reads::new(board.clone()),
+            board,
             anonymous_likes: AnonymousLikes(options.anonymous_likes),
             comments: match options.comments {
                 Some(url) => Comments::start(store.clone(), url, Pace::default(), &stop)

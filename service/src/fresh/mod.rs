@@ -1,0 +1,54 @@
+//! Reads of the database that requests share, without ever serving anything stale.
+//!
+//! Under load many requests want the same rows at the same time. A request may join a read *that has
+//! not begun yet*, never one that has: whatever was acknowledged before the request arrived, by this
+//! process or another, is seen by a read that begins after it. [`Shared`] is for requests that want
+//! the very same, [`Collected`] for those that want one row each.
+//!
+//! A request that finds nothing running begins its read at once: there is no timer and nothing to
+//! wait for. While reads run, others gather; so batches grow with the load and with nothing else.
+//!
+//! Nothing in here knows SQL or HTTP. Reads run in tasks of their own, so that a client that goes away
+//! takes nothing from the others; what a read comes to, errors too, goes to all who wait for it. What
+//! it costs is told in the log line of the request that made the batch; the others' tell of no
+//! statement. Two counters tell the rest: requests, and the reads they cost.
+
+mod collected;
+mod shared;
+#[cfg(test)]
+mod testing;
+
+pub use collected::{Collected, Limits};
+pub use shared::Shared;
+
+use futures::FutureExt;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use thiserror::Error;
+
+/// The read ended without a result: it panicked, or the process is ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a shared read ended without a result")]
+pub struct Abandoned;
+
+/// What a read comes to; nothing if it panics, which the panic hook has logged.
+async fn survived<V>(read: impl Future<Output = V>) -> Option<V> {
+    AssertUnwindSafe(read).catch_unwind().await.ok()
+}
+
+/// Counts a request for something of this name.
+fn count_request(name: &'static str) {
+    metrics::counter!("fresh_read_requests_total", "read" => name).increment(1);
+}
+
+/// Counts a read of the database on behalf of one or more requests.
+fn count_run(name: &'static str) {
+    metrics::counter!("fresh_read_runs_total", "read" => name).increment(1);
+}
+
+/// No panic leaves what these mutexes guard half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

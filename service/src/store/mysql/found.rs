@@ -1,0 +1,108 @@
+//! Posts by their ids, many with one statement.
+
+use super::{MySqlStore, adoption::Stage, views::list};
+use crate::{
+    board::{Post, View},
+    store::{FoundPost, StoreError, rows::PostRow, views::padded},
+};
+use sqlx::{FromRow, MySqlConnection, Row, mysql::MySqlRow};
+use std::collections::{HashMap, HashSet};
+
+/// The visible posts of so many ids and which of so many views of them are stored: the posts' rows
+/// end in two NULLs, the views' rows begin with one for each column of a post.
+macro_rules! found {
+    ($version:literal, $ids:expr, $views:expr) => {
+        format!(
+            concat!(
+                "SELECT ",
+                post_columns!($version),
+                ", NULL AS viewed, NULL AS viewer FROM posts p \
+                 WHERE p.id IN ({}) AND p.status = 'visible' \
+                 UNION ALL SELECT {}, CAST(v.post_id AS BINARY), v.viewer FROM post_views v WHERE {}"
+            ),
+            $ids,
+            list(POST_COLUMNS, "NULL", ", "),
+            $views
+        )
+    };
+}
+
+/// How many `post_columns` there are.
+const POST_COLUMNS: usize = 14;
+
+impl MySqlStore {
+    /// The posts of these views, in their order.
+    pub(super) async fn find(&self, views: &[View]) -> Result<Vec<FoundPost>, StoreError> {
+        let stage = self.stage().await?;
+        let padded = padded(views);
+        let text = statement(padded.len(), stage);
+        let rows = attempt!(self.reading(), |connection| read(
+            connection, &text, &padded
+        ))?;
+        let mut posts = HashMap::new();
+        let mut stored = HashSet::new();
+        for row in rows {
+            match row {
+                FoundRow::Post(post) => {
+                    let id = post.id.clone();
+                    posts.insert(id, Post::try_from(*post).map_err(StoreError::from));
+                }
+                FoundRow::View(post, viewer) => {
+                    stored.insert((post, viewer));
+                }
+            }
+        }
+        let found = views.iter().map(|view| {
+            let post = posts.get(view.post.as_str()).cloned().transpose()?;
+            let view = (view.post.as_str().as_bytes().to_vec(), view.viewer.to_vec());
+            Ok(post.map(|post| (post, stored.contains(&view))))
+        });
+        Ok(found.collect())
+    }
+}
+
+/// The text for so many views. A view that is there more than once harms nobody.
+fn statement(length: usize, stage: Stage) -> String {
+    let ids = list(length, "?", ", ");
+    // Alternatives of equalities, which both servers turn into index look-ups.
+    let view = "(v.day = ? AND v.post_id = ? AND v.viewer = ?)";
+    let views = list(length, view, " OR ");
+    match stage {
+        Stage::Adopting => found!("1", ids, views),
+        Stage::Finished => found!("p.version", ids, views),
+    }
+}
+
+async fn read(
+    connection: &mut MySqlConnection,
+    text: &str,
+    views: &[&View],
+) -> Result<Vec<FoundRow>, sqlx::Error> {
+    let mut query = sqlx::query_as(text);
+    for view in views {
+        query = query.bind(view.post.as_str());
+    }
+    for view in views {
+        query = query
+            .bind(view.day.to_string())
+            .bind(view.post.as_str())
+            .bind(&view.viewer[..]);
+    }
+    query.fetch_all(connection).await
+}
+
+enum FoundRow {
+    Post(Box<PostRow>),
+    /// Post and viewer. (A viewer's hash is another one each day.)
+    View(Vec<u8>, Vec<u8>),
+}
+
+impl FromRow<'_, MySqlRow> for FoundRow {
+    fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
+        let viewed: Option<Vec<u8>> = row.try_get("viewed")?;
+        Ok(match viewed {
+            Some(post) => Self::View(post, row.try_get("viewer")?),
+            None => Self::Post(Box::new(PostRow::from_row(row)?)),
+        })
+    }
+}
