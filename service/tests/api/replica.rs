@@ -109,13 +109,13 @@ async fn disturb(replica: &mut Mysqld, written: &Written, stop: &CancellationTok
         let goal = written.latest() + titles;
         until("more is written", async || written.latest() >= goal).await;
     };
-    more(50).await;
+    more(30).await;
     replica.execute(&["STOP REPLICA SQL_THREAD"]).await;
-    more(150).await;
+    more(60).await;
     replica.execute(&["START REPLICA SQL_THREAD"]).await;
-    more(100).await;
+    more(30).await;
     replica.end(Signal::SIGKILL).await;
-    more(100).await;
+    more(30).await;
     stop.cancel();
 }
 
