@@ -94,10 +94,28 @@ fn column(key: SortKey) -> Option<&'static str> {
     }
 }
 
-/// One page of posts and one entry more, which tells whether there is a next page. `columns` names
-/// those of [`super::rows::PostRow`] on the alias `p`.
+/// What the SQL of pages is made of besides what they hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    /// Those of [`super::rows::PostRow`], on the alias `p`.
+    pub(super) columns: &'static str,
+    /// After the table's name: to walk the index of the latest posts, if the database must be told.
+    pub(super) by_latest: &'static str,
+}
+
+/// Whether a range of numbers is read, from the whole board.
+fn is_latest(filter: &Filter, order: Order) -> bool {
+    let Filter {
+        category_id,
+        user_id,
+        search: _,
+    } = filter;
+    order.key == SortKey::Created && category_id.is_none() && user_id.is_none()
+}
+
+/// One page of posts and one entry more, which tells whether there is a next page.
 pub(super) fn page(
-    columns: &str,
+    dialect: Dialect,
     filter: &Filter,
     order: Order,
     from: From,
@@ -107,13 +125,19 @@ pub(super) fn page(
     let limit = i64::from(size) + 1;
     statement
         .push("SELECT ")
-        .push(columns)
+        .push(dialect.columns)
         .push(" FROM posts p JOIN (");
     match (from, column(order.key)) {
         (From::After(cursor), Some(column)) => {
             after_value(&mut statement, filter, order, column, cursor, limit);
         }
-        (from, _) => range(&mut statement, filter, order, from, limit),
+        (from, _) => {
+            statement.push("SELECT id FROM posts");
+            if is_latest(filter, order) {
+                statement.push(dialect.by_latest);
+            }
+            range(&mut statement, filter, order, from, limit);
+        }
     }
     statement.push(") page ON page.id = p.id");
     ordered(&mut statement, "p.", order);
@@ -122,7 +146,7 @@ pub(super) fn page(
 
 /// A range of index entries.
 fn range(statement: &mut Statement, filter: &Filter, order: Order, from: From, limit: i64) {
-    statement.push("SELECT id FROM posts").conditions(filter);
+    statement.conditions(filter);
     let offset = match from {
         From::Offset(offset) => offset,
         From::Bucket { bucket, offset } => {
@@ -323,6 +347,11 @@ fn containing(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const DIALECT: Dialect = Dialect {
+        columns: "p.id",
+        by_latest: " FORCE INDEX (latest)",
+    };
+
     fn filter(category: Option<&str>, user: Option<&str>, search: Option<&str>) -> Filter {
         Filter {
             category_id: category.map(str::to_owned),
@@ -347,10 +376,21 @@ mod tests {
     #[test]
     fn a_value_never_becomes_part_of_the_text() {
         let filter = filter(None, None, Some("'; DROP TABLE posts; --"));
-        let statement = page("p.id", &filter, Order::LATEST, From::Offset(0), 10);
+        let statement = page(DIALECT, &filter, Order::LATEST, From::Offset(0), 10);
         assert!(!statement.text.contains("DROP") && !count(&filter).text.contains("DROP"));
         let placeholders = statement.text.matches('?').count();
         assert_eq!(placeholders, statement.values.len());
+    }
+
+    #[test]
+    fn ranges_of_the_whole_board_name_their_index_and_no_others_do() {
+        let text = |filter: &Filter, order| page(DIALECT, filter, order, From::Offset(0), 10).text;
+        let whole_board = filter(None, None, Some("q"));
+        assert!(text(&whole_board, Order::LATEST).contains("posts FORCE INDEX (latest) WHERE"));
+        assert!(!text(&whole_board, Order::POPULAR).contains("FORCE"));
+        for part in [filter(Some("c"), None, None), filter(None, Some("u"), None)] {
+            assert!(!text(&part, Order::LATEST).contains("FORCE"));
+        }
     }
 
     #[test]
@@ -361,7 +401,7 @@ mod tests {
             number: 70,
         };
         let none = filter(None, None, None);
-        let statement = page("p.id", &none, Order::POPULAR, From::After(cursor), 2);
+        let statement = page(DIALECT, &none, Order::POPULAR, From::After(cursor), 2);
         assert_eq!(
             statement.text,
             "SELECT p.id FROM posts p JOIN (SELECT id FROM (\

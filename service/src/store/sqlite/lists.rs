@@ -5,11 +5,16 @@ use crate::{
     board::{Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
-        list::{self, bind_values},
+        list::{self, Dialect, bind_values},
         rows::{PostRow, convert_posts},
     },
 };
 use async_trait::async_trait;
+
+const DIALECT: Dialect = Dialect {
+    columns: post_columns!(),
+    by_latest: "",
+};
 
 #[async_trait]
 impl ListStore for SqliteStore {
@@ -24,7 +29,7 @@ impl ListStore for SqliteStore {
             return Ok(list::assemble(vec![], filter, order, request, total));
         }
         let from = list::plain_start(request);
-        let statement = list::page(post_columns!(), filter, order, from, request.size);
+        let statement = list::page(DIALECT, filter, order, from, request.size);
         let query = sqlx::query_as::<_, PostRow>(&statement.text);
         let rows = bind_values!(query, statement)
             .fetch_all(&self.readers)
