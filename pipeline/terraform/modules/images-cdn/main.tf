@@ -133,48 +133,32 @@ resource "aws_s3_bucket_policy" "images" {
   count = var.manage_bucket_policy ? 1 : 0
 
   bucket = var.bucket
-  policy = data.aws_iam_policy_document.bucket.json
+  policy = local.bucket_policy
 }
 
-data "aws_iam_policy_document" "bucket" {
-  statement {
-    sid       = "ImagesByCloudFront"
-    actions   = ["s3:GetObject"]
-    resources = ["${local.bucket_arn}/${var.prefix}/images/*"]
-
-    principals {
-      type        = "Service"
-      identifiers = ["cloudfront.amazonaws.com"]
-    }
-
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:SourceArn"
-      values   = [aws_cloudfront_distribution.images.arn]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.aws.account_id]
-    }
-  }
-
-  statement {
-    sid       = "TlsOnly"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [local.bucket_arn, "${local.bucket_arn}/*"]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
+locals {
+  bucket_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "ImagesByCloudFront"
+        Effect    = "Allow"
+        Principal = { Service = "cloudfront.amazonaws.com" }
+        Action    = "s3:GetObject"
+        Resource  = "${local.bucket_arn}/${var.prefix}/images/*"
+        Condition = {
+          ArnEquals    = { "aws:SourceArn" = aws_cloudfront_distribution.images.arn }
+          StringEquals = { "aws:SourceAccount" = var.aws.account_id }
+        }
+      },
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [local.bucket_arn, "${local.bucket_arn}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
 }

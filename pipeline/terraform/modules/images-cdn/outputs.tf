@@ -15,5 +15,5 @@ output "distribution_id" {
 
 output "bucket_policy" {
   description = "The policy that the bucket needs. Merge it into yours unless manage_bucket_policy is true."
-  value       = data.aws_iam_policy_document.bucket.json
+  value       = local.bucket_policy
 }

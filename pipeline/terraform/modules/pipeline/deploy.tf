@@ -71,7 +71,7 @@ resource "aws_codebuild_project" "deploy" {
   }
 
   # CodeBuild asks whether the role may make network interfaces when a project gets a VPC.
-  depends_on = [aws_iam_role_policy.deploy, aws_iam_role_policy.network]
+  depends_on = [aws_iam_role_policy.deploy, aws_iam_role_policy.network, aws_iam_role_policy.security_group]
 }
 
 resource "aws_iam_role" "deploy" {

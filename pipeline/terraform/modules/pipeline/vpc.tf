@@ -58,15 +58,12 @@ data "aws_iam_policy_document" "network" {
     resources = ["*"]
   }
 
-  # It takes all three: an interface, whose name is not known before, in these subnets, with this group.
+  # It takes all three: an interface, whose name is not known before, in these subnets, and (below) with
+  # this group.
   statement {
-    sid     = "MakeInterface"
-    actions = ["ec2:CreateNetworkInterface"]
-    resources = concat(
-      ["${local.arn}:ec2:${local.here}:network-interface/*"],
-      local.subnet_arns,
-      [for group in aws_security_group.deploy : "${local.arn}:ec2:${local.here}:security-group/${group.id}"],
-    )
+    sid       = "MakeInterface"
+    actions   = ["ec2:CreateNetworkInterface"]
+    resources = concat(["${local.arn}:ec2:${local.here}:network-interface/*"], local.subnet_arns)
   }
 
   statement {
@@ -97,6 +94,25 @@ data "aws_iam_policy_document" "network" {
       variable = "ec2:Subnet"
       values   = local.subnet_arns
     }
+  }
+}
+
+# On its own, since the id of a new group is not known to a plan.
+resource "aws_iam_role_policy" "security_group" {
+  count = var.vpc == null ? 0 : 1
+
+  name   = "security-group"
+  role   = aws_iam_role.deploy.id
+  policy = data.aws_iam_policy_document.security_group[0].json
+}
+
+data "aws_iam_policy_document" "security_group" {
+  count = var.vpc == null ? 0 : 1
+
+  statement {
+    sid       = "WithTheGroup"
+    actions   = ["ec2:CreateNetworkInterface"]
+    resources = [for group in aws_security_group.deploy : "${local.arn}:ec2:${local.here}:security-group/${group.id}"]
   }
 }
 
