@@ -18,10 +18,21 @@ override_data {
   }
 }
 
+# What several of the modules below are given.
 variables {
-  repository   = "example/post-service"
-  cluster_name = "board"
-  kms_key_arn  = "arn:aws:kms:ap-northeast-2:123456789012:key/00000000-0000-0000-0000-000000000000"
+  name                = "board"
+  repository          = "example/post-service"
+  cluster_name        = "board"
+  namespace           = "post-service"
+  post_service        = "post-service"
+  aws                 = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
+  service_repository  = { name = "post-service", url = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/post-service" }
+  operator_repository = { name = "post-operator", url = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/post-operator" }
+  operator            = { namespace = "post-operator-system", service_account = "post-operator" }
+  service             = { namespace = "post-service", service_account = "post-service" }
+  repository_names    = ["post-service"]
+  queue_arn           = "arn:aws:sqs:ap-northeast-2:123456789012:board-image-events"
+  kms_key_arn         = "arn:aws:kms:ap-northeast-2:123456789012:key/00000000-0000-0000-0000-000000000000"
 }
 
 run "images_are_immutable_scanned_and_encrypted" {
@@ -64,8 +75,7 @@ run "no_lifecycle_rule_takes_what_is_deployed_or_recent" {
   }
 
   variables {
-    repository_names = ["post-service"]
-    keep_images      = 80
+    keep_images = 80
   }
 
   assert {
@@ -104,15 +114,6 @@ run "a_commit_waits_for_the_one_before_it" {
     source = "./modules/pipeline"
   }
 
-  variables {
-    name                = "board"
-    aws                 = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
-    namespace           = "post-service"
-    post_service        = "post-service"
-    service_repository  = { name = "post-service", url = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/post-service" }
-    operator_repository = { name = "post-operator", url = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/post-operator" }
-  }
-
   assert {
     condition     = aws_codepipeline.this.pipeline_type == "V2" && aws_codepipeline.this.execution_mode == "QUEUED"
     error_message = "the pipeline is not V2, or two executions could overtake each other"
@@ -131,6 +132,15 @@ run "a_commit_waits_for_the_one_before_it" {
   assert {
     condition     = [for v in jsondecode(aws_codepipeline.this.stage[2].action[0].configuration.EnvironmentVariables) : v.value] == ["#{Build.IMAGE_TAG}", "#{Build.IMAGE_DIGEST}"]
     error_message = "the deploy stage is not told which image was built"
+  }
+
+}
+
+run "the_deploy_stage_is_a_deployer_and_nothing_else" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
   }
 
   assert {
@@ -157,8 +167,14 @@ run "a_commit_waits_for_the_one_before_it" {
     condition     = aws_cloudwatch_log_group.build.retention_in_days == 365 && aws_cloudwatch_log_group.deploy.retention_in_days == 365
     error_message = "logs are not kept for a year"
   }
+}
 
-  # Artifacts
+run "artifacts_are_private_versioned_encrypted_and_moved_by_tls_only" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   assert {
     condition     = aws_s3_bucket_versioning.artifacts.versioning_configuration[0].status == "Enabled"
@@ -191,8 +207,14 @@ run "a_commit_waits_for_the_one_before_it" {
     ])
     error_message = "the bucket can be used without TLS"
   }
+}
 
-  # Rights
+run "each_stage_may_do_what_it_must_and_no_more" {
+  command = plan
+
+  module {
+    source = "./modules/pipeline"
+  }
 
   assert {
     condition = alltrue(flatten([
@@ -258,16 +280,10 @@ run "a_person_approves_and_a_private_cluster_is_reached" {
   }
 
   variables {
-    name                = "board"
-    aws                 = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
-    namespace           = "post-service"
-    post_service        = "post-service"
-    service_repository  = { name = "post-service", url = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/post-service" }
-    operator_repository = { name = "post-operator", url = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/post-operator" }
-    execution_mode      = "SUPERSEDED"
-    architecture        = "arm64"
-    approval            = {}
-    connection_arn      = "arn:aws:codeconnections:ap-northeast-2:123456789012:connection/00000000-0000-0000-0000-000000000000"
+    execution_mode = "SUPERSEDED"
+    architecture   = "arm64"
+    approval       = {}
+    connection_arn = "arn:aws:codeconnections:ap-northeast-2:123456789012:connection/00000000-0000-0000-0000-000000000000"
     vpc = {
       id                        = "vpc-1"
       subnet_ids                = ["subnet-1", "subnet-2"]
@@ -321,14 +337,8 @@ run "the_operator_has_the_rights_of_its_manual_and_no_others" {
   }
 
   variables {
-    name             = "board"
-    aws              = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
-    operator         = { namespace = "post-operator-system", service_account = "post-operator" }
-    service          = { namespace = "post-service", service_account = "post-service" }
-    repository_names = ["post-service"]
-    queue_arn        = "arn:aws:sqs:ap-northeast-2:123456789012:board-image-events"
-    images           = { bucket = "post-images" }
-    cognito          = { user_pool_id = "ap-northeast-2_AbCdEfGhI" }
+    images  = { bucket = "post-images" }
+    cognito = { user_pool_id = "ap-northeast-2_AbCdEfGhI" }
   }
 
   assert {
@@ -377,12 +387,7 @@ run "accounts_that_are_only_disabled_cannot_be_deleted_and_irsa_names_the_servic
   }
 
   variables {
-    name              = "board"
-    aws               = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
-    operator          = { namespace = "post-operator-system", service_account = "post-operator" }
-    service           = { namespace = "post-service", service_account = "post-service" }
     repository_names  = ["post-service"]
-    queue_arn         = "arn:aws:sqs:ap-northeast-2:123456789012:board-image-events"
     pod_credentials   = "irsa"
     oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.ap-northeast-2.amazonaws.com/id/0123456789ABCDEF"
     cognito           = { user_pool_id = "us-east-1_AbCdEfGhI", deactivation = "Disable" }
@@ -419,12 +424,6 @@ run "only_the_rule_writes_to_the_queue" {
     source = "./modules/events"
   }
 
-  variables {
-    name             = "board"
-    aws              = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
-    repository_names = ["post-service"]
-  }
-
   assert {
     condition     = aws_sqs_queue.this.sqs_managed_sse_enabled
     error_message = "the queue is not encrypted"
@@ -459,8 +458,6 @@ run "only_account_and_logs_use_the_key_that_is_made" {
   }
 
   variables {
-    name               = "board"
-    aws                = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
     log_group_prefixes = ["/aws/codebuild/board-"]
   }
 
@@ -501,7 +498,7 @@ run "the_parts_fit_together" {
   }
 
   assert {
-    condition     = module.events.queue_arn == "arn:aws:sqs:ap-northeast-2:123456789012:post-service-image-events"
+    condition     = module.events.queue_arn == "arn:aws:sqs:ap-northeast-2:123456789012:board-image-events"
     error_message = "the queue is not named by the module's name"
   }
 }

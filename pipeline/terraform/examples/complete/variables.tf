@@ -33,6 +33,18 @@ variable "branch" {
   default     = "main"
 }
 
+variable "service_repository_name" {
+  description = "Name of the ECR repository of the service's images."
+  type        = string
+  default     = "post-service"
+}
+
+variable "operator_repository_name" {
+  description = "Name of the ECR repository of the operator's images."
+  type        = string
+  default     = "post-operator"
+}
+
 variable "cluster_name" {
   description = "The EKS cluster."
   type        = string
