@@ -165,6 +165,13 @@ resource "aws_iam_role_policy" "pipeline" {
 data "aws_iam_policy_document" "pipeline" {
   source_policy_documents = [data.aws_iam_policy_document.write_artifacts.json]
 
+  # The source action writes with an ACL, which the bucket takes and forgets: it knows only its owner.
+  statement {
+    sid       = "SourceWithAcl"
+    actions   = ["s3:PutObjectAcl"]
+    resources = ["${local.bucket_arn}/*"]
+  }
+
   statement {
     sid       = "Projects"
     actions   = ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"]

@@ -137,8 +137,8 @@ variable "build_compute_type" {
   nullable    = false
 
   validation {
-    condition     = contains(["BUILD_GENERAL1_MEDIUM", "BUILD_GENERAL1_LARGE", "BUILD_GENERAL1_XLARGE", "BUILD_GENERAL1_2XLARGE"], var.build_compute_type)
-    error_message = "build_compute_type must be BUILD_GENERAL1_MEDIUM, _LARGE, _XLARGE or _2XLARGE; _SMALL has too little memory to compile the AWS SDK."
+    condition     = contains(["BUILD_GENERAL1_MEDIUM", "BUILD_GENERAL1_LARGE", "BUILD_GENERAL1_XLARGE"], var.build_compute_type)
+    error_message = "build_compute_type must be BUILD_GENERAL1_MEDIUM, _LARGE or _XLARGE: _SMALL has too little memory to compile the AWS SDK, and _2XLARGE has no local cache."
   }
 }
 
