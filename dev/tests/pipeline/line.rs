@@ -298,7 +298,7 @@ impl Line {
     }
 
     /// Each program's lists what it is made of.
-    pub fn assert_bills_of_materials(&self, built: &Stage) {
+    pub fn assert_bills_of_materials(built: &Stage) {
         for (program, part) in [(SERVICE, "sqlx"), (OPERATOR, "kube")] {
             let bill = built.artifact(&format!("{}.cdx.json", program.0));
             let bill: Value = serde_json::from_slice(&bill).unwrap();

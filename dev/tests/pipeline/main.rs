@@ -35,7 +35,7 @@ async fn a_commit_becomes_a_verdict_and_a_bad_one_changes_nothing_for_users() {
     assert!(built.ran("test result: ok"), "{}", built.output());
     line.report_sizes(&built, LARGEST).await;
     line.assert_labels(&built, &good).await;
-    line.assert_bills_of_materials(&built);
+    Line::assert_bills_of_materials(&built);
     let deployed = line.deploy("a commit", &built, eks::DEPLOYER).await;
     deployed.assert_succeeded();
     assert_eq!(deployed.verdict()["verdict"], "Ready");
