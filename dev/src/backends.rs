@@ -142,6 +142,7 @@ impl<'a> Backends<'a> {
             pki: &pki,
             etcd_data: self.paths.data.join("etcd"),
             audit_log: None,
+            token_reviewer: None,
             etcd_ports: (free_port()?, free_port()?, free_port()?),
             address: LOOPBACK,
             port,

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::aws::eks;
 use crate::cluster::kubeconfig;
 use crate::down::Purge;
 use crate::images::{self, Fault};
@@ -107,6 +108,12 @@ enum Command {
         /// Access to the cluster.
         kubeconfig: PathBuf,
     },
+    /// Play EKS (started by `up`).
+    #[command(hide = true)]
+    Eks {
+        /// The authority that signed the API server's certificate.
+        authority: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -200,6 +207,10 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(arguments) => bench::run(&paths, &arguments).await,
         Command::LoadBalancer { kubeconfig } => {
             loadbalancer::run(&kubeconfig).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Eks { authority } => {
+            eks::run(&authority).await?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -182,7 +182,7 @@ pub async fn push_old_service(paths: &Paths) -> Result<Image> {
 }
 
 /// A program of `dev/examples`, compiled.
-async fn example(paths: &Paths, name: &str) -> Result<PathBuf> {
+pub async fn example(paths: &Paths, name: &str) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Command::new(cargo)
         .args(["build", "--locked", "-p", "dev", "--example", name])
@@ -384,7 +384,7 @@ pub async fn push(paths: &Paths, local: &str, program: Program, tag: &str) -> Re
 }
 
 /// Puts the base image together from Debian's packages under its real name.
-async fn ensure_base(paths: &Paths, step: &Step) -> Result<()> {
+pub async fn ensure_base(paths: &Paths, step: &Step) -> Result<()> {
     if is_stored(paths, BASE).await {
         return Ok(());
     }

@@ -21,6 +21,7 @@ pub mod mysql;
 pub mod network;
 pub mod packages;
 pub mod paths;
+pub mod pipeline;
 pub mod preflight;
 pub mod process;
 pub mod programs;

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::cluster::kubeconfig;
 use crate::paths::Paths;
-use crate::process::{Daemon, Processes};
+use crate::process::{self, Daemon, Processes};
 
 /// Name of the daemon and of the hidden subcommand that runs it.
 pub const DAEMON: &str = "load-balancer";
@@ -25,7 +25,7 @@ const READY: &str = "watching the Services of class";
 
 /// Starts it: this very program with its hidden subcommand.
 pub async fn start(paths: &Paths, processes: &Processes) -> Result<()> {
-    let daemon = Daemon::new(DAEMON, as_named(&std::env::current_exe()?))
+    let daemon = Daemon::new(DAEMON, process::this_program()?)
         .args([DAEMON.into(), paths.kubeconfig().into_os_string()]);
     if !processes.ensure(&daemon).await? {
         return Ok(());
@@ -39,15 +39,6 @@ pub async fn start(paths: &Paths, processes: &Processes) -> Result<()> {
                 .context("it says nothing")
         })
         .await
-}
-
-/// The program's path without what Linux appends to it once a build has put another file in its
-/// place (proc(5), `/proc/pid/exe`).
-fn as_named(program: &Path) -> &Path {
-    let name = program
-        .to_str()
-        .and_then(|path| path.strip_suffix(" (deleted)"));
-    name.map_or(program, Path::new)
 }
 
 /// Watches Services until it is ended.
@@ -118,19 +109,6 @@ mod tests {
             "status": {"loadBalancer": {"ingress": ingress}},
         }))
         .unwrap()
-    }
-
-    #[test]
-    fn a_program_that_was_built_anew_is_started_by_its_name() {
-        let named = |path| as_named(Path::new(path));
-        assert_eq!(
-            named("/a/target/debug/dev (deleted)"),
-            "/a/target/debug/dev"
-        );
-        assert_eq!(
-            named("/a/target/debug/dev"),
-            Path::new("/a/target/debug/dev")
-        );
     }
 
     #[test]

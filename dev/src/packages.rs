@@ -100,6 +100,20 @@ pub const BROWSER: &[Package] = &[
     },
 ];
 
+/// What stands for the programs of CodeBuild's image.
+pub const CODEBUILD: &[Package] = &[
+    Package {
+        name: "podman",
+        shown_by: Sign::Program("podman"),
+        why: "stands for Docker where a buildspec calls it",
+    },
+    Package {
+        name: "jq",
+        shown_by: Sign::Program("jq"),
+        why: "is called by the buildspecs",
+    },
+];
+
 impl Package {
     async fn is_present(&self) -> bool {
         match self.shown_by {

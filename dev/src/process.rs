@@ -314,6 +314,21 @@ pub fn identify(pid: i32) -> Option<PidFile> {
     })
 }
 
+/// The path of this very program, to start it as a daemon.
+pub fn this_program() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("this program does not know its path")?;
+    Ok(as_named(&program).to_owned())
+}
+
+/// The program's path without what Linux appends to it once a build has put another file in its
+/// place (proc(5), `/proc/pid/exe`).
+fn as_named(program: &Path) -> &Path {
+    let name = program
+        .to_str()
+        .and_then(|path| path.strip_suffix(" (deleted)"));
+    name.map_or(program, Path::new)
+}
+
 /// Every process id on the machine.
 pub fn all_pids() -> impl Iterator<Item = i32> {
     std::fs::read_dir("/proc")
@@ -357,6 +372,19 @@ mod tests {
     #[test]
     fn the_start_time_is_found_behind_any_program_name() {
         assert_eq!(start_time(STAT), Some(987_654));
+    }
+
+    #[test]
+    fn a_program_that_was_built_anew_is_started_by_its_name() {
+        let named = |path| as_named(Path::new(path));
+        assert_eq!(
+            named("/a/target/debug/dev (deleted)"),
+            "/a/target/debug/dev"
+        );
+        assert_eq!(
+            named("/a/target/debug/dev"),
+            Path::new("/a/target/debug/dev")
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tokio::try_join;
 
-use crate::aws::{self, cognito, cognito::Pool, ecr};
+use crate::aws::{self, cognito, cognito::Pool, ecr, eks};
 use crate::cluster::control_plane::{self, ControlPlane};
 use crate::cluster::node::{self, NodeParts};
 use crate::cluster::pki::Pki;
@@ -35,6 +35,7 @@ pub fn daemons() -> Vec<&'static str> {
         mysql::DAEMON,
         ecr::DAEMON,
         cognito::DAEMON,
+        eks::DAEMON,
         loadbalancer::DAEMON,
     ]);
     names
@@ -140,12 +141,14 @@ async fn start_cluster(paths: &Paths, progress: &Progress, local: &Local) -> Res
             pki: &pki,
             etcd_data: paths.data.join("etcd"),
             audit_log: Some(control_plane::audit_log(&paths.data)),
+            token_reviewer: Some(eks::write_reviewer(paths)?),
             etcd_ports: ETCD_PORTS,
             address: HOST,
             port: API_PORT,
         };
         let client = plane.start_api(false).await?;
         plane.start_controllers().await?;
+        eks::start(&pki, processes).await?;
         step.say(format!(
             "Kubernetes {} at https://{HOST}:{API_PORT}",
             go::KUBERNETES

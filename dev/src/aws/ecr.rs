@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ACCOUNT, REGION, call, is_exception};
 use crate::network::HOST;
@@ -93,6 +93,16 @@ pub async fn digest(repository: &str, tag: &str) -> Option<String> {
             .ok()?
             .to_owned(),
     )
+}
+
+/// What an image takes in the registry, in bytes: its configuration and its layers as they are stored.
+pub async fn size(repository: &str, digest: &str) -> Result<u64> {
+    let url = format!("http://{}/v2/{repository}/manifests/{digest}", address());
+    let manifest = reqwest::get(url).await?.error_for_status()?;
+    let manifest: Value = manifest.json().await?;
+    let layers = manifest["layers"].as_array().into_iter().flatten();
+    let parts = layers.chain([&manifest["config"]]);
+    Ok(parts.filter_map(|part| part["size"].as_u64()).sum())
 }
 
 /// Sends containerd's pulls of the registry's real name to the stand-in, and nowhere else: an image

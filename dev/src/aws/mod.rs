@@ -2,6 +2,7 @@
 
 pub mod cognito;
 pub mod ecr;
+pub mod eks;
 pub mod s3;
 
 use std::path::PathBuf;

@@ -50,6 +50,9 @@ pub struct ControlPlane<'a> {
     pub etcd_data: PathBuf,
     /// Where the operator's requests are logged, if they are: see [`audit_log`].
     pub audit_log: Option<PathBuf>,
+    /// The kubeconfig of whoever reviews bearer tokens that are no service account's, if somebody
+    /// does: see [`crate::aws::eks`].
+    pub token_reviewer: Option<PathBuf>,
     /// etcd's ports: for clients, for (unused) peers, for its health.
     pub etcd_ports: (u16, u16, u16),
     /// The address of all ports.
@@ -165,6 +168,15 @@ impl ControlPlane<'_> {
                 "--requestheader-username-headers=X-Remote-User".to_owned(),
                 format!("--proxy-client-cert-file={}", pki("front-proxy.crt")),
                 format!("--proxy-client-key-file={}", pki("front-proxy.key")),
+            ]);
+        }
+        if let Some(reviewer) = &self.token_reviewer {
+            args.extend([
+                format!(
+                    "--authentication-token-webhook-config-file={}",
+                    reviewer.display()
+                ),
+                "--authentication-token-webhook-version=v1".to_owned(),
             ]);
         }
         if let Some(log) = &self.audit_log {

@@ -44,6 +44,8 @@ enum Stage {
     E2e,
     /// Good and bad images under load, in the same cluster; and the model of rollouts.
     Rollout,
+    /// From a commit to a verdict: both buildspecs, as CodeBuild runs them, in the same cluster.
+    Pipeline,
 }
 
 impl Stage {
@@ -55,6 +57,7 @@ impl Stage {
             Self::Operator => "operator",
             Self::E2e => "e2e",
             Self::Rollout => "rollout",
+            Self::Pipeline => "pipeline",
         }
     }
 }
@@ -183,7 +186,7 @@ mod tests {
             chosen(&[Stage::Unit, Stage::Lint, Stage::Unit]),
             [Stage::Lint, Stage::Unit]
         );
-        assert_eq!(chosen(&[]).len(), 6);
+        assert_eq!(chosen(&[]).len(), 7);
     }
 
     #[test]

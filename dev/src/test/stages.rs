@@ -14,6 +14,7 @@ use crate::down::{self, Purge};
 use crate::kit;
 use crate::packages::{self, Package};
 use crate::paths::Paths;
+use crate::pipeline;
 use crate::programs::go;
 use crate::programs::mysql::Kind;
 use crate::programs::{
@@ -46,6 +47,7 @@ pub(super) async fn run(
         Stage::Operator => operator(paths, progress, full).await,
         Stage::E2e => e2e(paths, progress, full).await,
         Stage::Rollout => rollout(paths, progress, full).await,
+        Stage::Pipeline => pipeline(paths, progress, full).await,
     }
 }
 
@@ -221,6 +223,30 @@ async fn rollout(paths: &Paths, progress: &Progress, full: bool) -> Result<Outco
     let pods = in_cluster(paths, progress, &["rollout"], "4", full).await?;
     Ok(model + pods)
 }
+
+async fn pipeline(paths: &Paths, progress: &Progress, full: bool) -> Result<Outcome> {
+    install_packages(paths, progress, &[packages::CLUSTER, packages::CODEBUILD]).await?;
+    let mut skipped = pipeline::checks::run(paths, progress).await?;
+    for (what, why) in NOT_IN_PIPELINE {
+        println!("skipped: {what} ({why})");
+        skipped.push(format!("{what}, {why}"));
+    }
+    let tests = in_cluster(paths, progress, &["pipeline"], "1", full).await?;
+    let skipped = Outcome {
+        skipped,
+        ..Outcome::default()
+    };
+    Ok(tests + skipped)
+}
+
+/// Parts of the pipeline that no local run reaches.
+const NOT_IN_PIPELINE: [(&str, &str); 2] = [
+    (
+        "compiling in the image",
+        "its base cannot be had without a registry of images: BINARIES=prebuilt",
+    ),
+    ("linux/arm64", "this machine is x86-64"),
+];
 
 /// Runs test programs of this crate against the cluster, which is started if it does not run.
 async fn in_cluster(
