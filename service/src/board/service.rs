@@ -20,8 +20,11 @@ const TOGETHER: Limits = Limits {
 };
 
 /// The board: everything the API does to posts, likes and categories goes through here.
+/// Cheap to clone.
 #[derive(Clone)]
-pub struct Board {
+pub struct Board(Arc<Parts>);
+
+struct Parts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     viewers: ViewerHash,
@@ -56,14 +59,14 @@ impl Board {
             let store = Arc::clone(&reader);
             async move { store.find_posts(&views).await }
         };
-        Self {
+        Self(Arc::new(Parts {
             posts: Collected::new("post", TOGETHER, read),
             store,
             clock,
             viewers,
             views,
             in_flight: InFlight::default(),
-        }
+        }))
     }
 
     /// Publishes a draft in the author's name, once per key. Its category is made on first use.
@@ -73,24 +76,24 @@ impl Board {
         author: User,
         key: Option<&IdempotencyKey>,
     ) -> Result<Created, StoreError> {
-        let _guard = match key.map(|key| self.in_flight.enter(author.id(), key)) {
+        let _guard = match key.map(|key| self.0.in_flight.enter(author.id(), key)) {
             Some(None) => return Ok(Created::InFlight),
             guard => guard,
         };
         let post = NewPost::new(PostId::random(), draft, author, self.now());
-        self.store.create_post(post, key).await
+        self.0.store.create_post(post, key).await
     }
 
     /// The visible post of this id, looked at by this viewer, who is counted once a day.
     pub async fn post(&self, id: &PostId, viewer: &str) -> Result<Option<Post>, StoreError> {
-        let view = self.viewers.view(id, viewer, self.now());
-        let Some((mut post, counted)) = self.posts.read(view.clone()).await?? else {
+        let view = self.0.viewers.view(id, viewer, self.now());
+        let Some((mut post, counted)) = self.0.posts.read(view.clone()).await?? else {
             return Ok(None);
         };
         if !counted {
             // Not stored yet, but seen by whoever caused it.
             post.view_count += 1;
-            self.views.record(view);
+            self.0.views.record(view);
         }
         Ok(Some(post))
     }
@@ -107,7 +110,7 @@ impl Board {
                 let Ok(name) = CategoryName::parse("category", Some(&name)) else {
                     return Ok(Page::empty(page));
                 };
-                match self.store.find_category(name.as_str()).await? {
+                match self.0.store.find_category(name.as_str()).await? {
                     Some(id) => Some(id),
                     None => return Ok(Page::empty(page)),
                 }
@@ -119,7 +122,7 @@ impl Board {
             user_id: filter.user_id,
             search: filter.search,
         };
-        self.store.list_posts(&filter, order, page).await
+        self.0.store.list_posts(&filter, order, page).await
     }
 
     /// Changes a post of this user; `seen` is the version it must still be at.
@@ -130,7 +133,8 @@ impl Board {
         edit: &Edit,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        self.store
+        self.0
+            .store
             .edit_post(id, user.id(), edit, seen, self.now())
             .await
     }
@@ -142,7 +146,8 @@ impl Board {
         user: &User,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        self.store
+        self.0
+            .store
             .delete_post(id, user.id(), seen, self.now())
             .await
     }
@@ -154,17 +159,17 @@ impl Board {
         liker: &Liker,
         wish: Wish,
     ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
-        self.store.like(id, liker, wish, self.now()).await
+        self.0.store.like(id, liker, wish, self.now()).await
     }
 
     /// Whether a user likes a post; nothing if there is no such post.
     pub async fn is_liked(&self, id: &PostId, user: &str) -> Result<Option<bool>, StoreError> {
-        self.store.is_liked(id, user).await
+        self.0.store.is_liked(id, user).await
     }
 
     /// All categories, by name.
     pub async fn categories(&self) -> Result<Vec<Category>, StoreError> {
-        self.store.list_categories().await
+        self.0.store.list_categories().await
     }
 
     /// Makes a category, unless there is one of this name.
@@ -177,12 +182,12 @@ impl Board {
             name: name.as_str().to_owned(),
             created_at: self.now(),
         };
-        let created = self.store.create_category(&category).await?;
+        let created = self.0.store.create_category(&category).await?;
         Ok(created.then_some(category).ok_or(CategoryExists))
     }
 
     fn now(&self) -> KstTime {
-        KstTime::at(self.clock.now())
+        KstTime::at(self.0.clock.now())
     }
 }
 
