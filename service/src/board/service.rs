@@ -21,8 +21,11 @@ const TOGETHER: Limits = Limits {
 };
 
 /// The board: everything the API does to posts, likes and categories goes through here.
+/// Cheap to clone.
 #[derive(Clone)]
-pub struct Board {
+pub struct Board(Arc<Parts>);
+
+struct Parts {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     viewers: ViewerHash,
@@ -53,7 +56,7 @@ impl Board {
         viewers: ViewerHash,
         views: Views,
     ) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             posts: collected("post", &store, Freshness::Latest),
             late_posts: collected("late post", &store, Freshness::MayLag),
             store,
@@ -61,7 +64,7 @@ impl Board {
             viewers,
             views,
             in_flight: InFlight::default(),
-        }
+        }))
     }
 
     /// Publishes a draft in the author's name, once per key. Its category is made on first use.
@@ -71,12 +74,12 @@ impl Board {
         author: User,
         key: Option<&IdempotencyKey>,
     ) -> Result<Created, StoreError> {
-        let _guard = match key.map(|key| self.in_flight.enter(author.id(), key)) {
+        let _guard = match key.map(|key| self.0.in_flight.enter(author.id(), key)) {
             Some(None) => return Ok(Created::InFlight),
             guard => guard,
         };
         let post = NewPost::new(PostId::random(), draft, author, self.now());
-        self.store.create_post(post, key).await
+        self.0.store.create_post(post, key).await
     }
 
     /// The visible post of this id, looked at by this viewer, who is counted once a day.
@@ -86,10 +89,10 @@ impl Board {
         viewer: &str,
         freshness: Freshness,
     ) -> Result<Option<Post>, StoreError> {
-        let view = self.viewers.view(id, viewer, self.now());
+        let view = self.0.viewers.view(id, viewer, self.now());
         let posts = match self.available(freshness) {
-            Freshness::Latest => &self.posts,
-            Freshness::MayLag => &self.late_posts,
+            Freshness::Latest => &self.0.posts,
+            Freshness::MayLag => &self.0.late_posts,
         };
         let Some((mut post, counted)) = posts.read(view.clone()).await?? else {
             return Ok(None);
@@ -97,7 +100,7 @@ impl Board {
         if !counted {
             // Not stored yet, but seen by whoever caused it.
             post.view_count += 1;
-            self.views.record(view);
+            self.0.views.record(view);
         }
         Ok(Some(post))
     }
@@ -124,7 +127,8 @@ impl Board {
         edit: &Edit,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        self.store
+        self.0
+            .store
             .edit_post(id, user.id(), edit, seen, self.now())
             .await
     }
@@ -136,7 +140,8 @@ impl Board {
         user: &User,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        self.store
+        self.0
+            .store
             .delete_post(id, user.id(), seen, self.now())
             .await
     }
@@ -148,12 +153,12 @@ impl Board {
         liker: &Liker,
         wish: Wish,
     ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
-        self.store.like(id, liker, wish, self.now()).await
+        self.0.store.like(id, liker, wish, self.now()).await
     }
 
     /// Whether a user likes a post; nothing if there is no such post.
     pub async fn is_liked(&self, id: &PostId, user: &str) -> Result<Option<bool>, StoreError> {
-        self.store.is_liked(id, user).await
+        self.0.store.is_liked(id, user).await
     }
 
     /// All categories, by name.
@@ -171,14 +176,14 @@ impl Board {
             name: name.as_str().to_owned(),
             created_at: self.now(),
         };
-        let created = self.store.create_category(&category).await?;
+        let created = self.0.store.create_category(&category).await?;
         Ok(created.then_some(category).ok_or(CategoryExists))
     }
 
     /// How late the answer is at most that somebody gets now who may get one of this freshness: the
     /// latest, unless there is a replica.
     pub fn available(&self, freshness: Freshness) -> Freshness {
-        match self.store.replica() {
+        match self.0.store.replica() {
             Some(_) => freshness,
             None => Freshness::Latest,
         }
@@ -191,7 +196,7 @@ impl Board {
         freshness: Freshness,
         ask: impl Fn(&'a dyn Store) -> BoxFuture<'a, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        if let Some(replica) = replica(&*self.store, freshness) {
+        if let Some(replica) = replica(&*self.0.store, freshness) {
             match ask(replica).await {
                 Err(StoreError::Unavailable(error)) => {
                     tracing::debug!(%error, "the replica does not answer");
@@ -199,11 +204,11 @@ impl Board {
                 answer => return answer,
             }
         }
-        ask(&*self.store).await
+        ask(&*self.0.store).await
     }
 
     fn now(&self) -> KstTime {
-        KstTime::at(self.clock.now())
+        KstTime::at(self.0.clock.now())
     }
 }
 

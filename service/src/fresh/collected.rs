@@ -1,6 +1,6 @@
 //! One read for many who want one row each.
 
-use super::{Abandoned, count_request, count_run, lock, survived};
+use super::{Abandoned, Handed, count_request, count_run, lock, survived};
 use futures::{FutureExt, future::BoxFuture};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -80,7 +80,7 @@ where
         let (answer, answered) = oneshot::channel();
         let span = Span::current();
         if let Some(batch) = self.0.enter(Waiting { key, answer, span }) {
-            tokio::spawn(run(Arc::clone(&self.0), batch));
+            Handed::over(run_first(Arc::clone(&self.0), batch)).await;
         }
         answered.await.map_err(|_| Abandoned)
     }
@@ -126,6 +126,19 @@ impl<K: Ord, V> Inner<K, V> {
             }
         }
         first_span.map(|span| Batch { answers, span })
+    }
+}
+
+/// A batch, and in a task of their own those that others have asked for meanwhile.
+async fn run_first<K, V>(collected: Arc<Inner<K, V>>, first: Batch<K, V>)
+where
+    K: Ord + Send + 'static,
+    V: Clone + Send + 'static,
+{
+    count_run(collected.name);
+    first.run(&*collected.read).await;
+    if let Some(next) = collected.follow() {
+        tokio::spawn(run(collected, next));
     }
 }
 

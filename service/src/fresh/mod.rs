@@ -8,8 +8,9 @@
 //! A request that finds nothing running begins its read at once: there is no timer and nothing to
 //! wait for. While reads run, others gather; so batches grow with the load and with nothing else.
 //!
-//! Nothing in here knows SQL or HTTP. Reads run in tasks of their own, so that a client that goes away
-//! takes nothing from the others; what a read comes to, errors too, goes to all who wait for it. What
+//! Nothing in here knows SQL or HTTP. A request that finds nothing running does its read itself, as if
+//! nobody else were there; should its client go away, a task goes on for those who have joined. What
+//! a read comes to, errors too, goes to all who wait for it. What
 //! it costs is told in the log line of the request that made the batch; the others' tell of no
 //! statement. Two counters tell the rest: requests, and the reads they cost.
 
@@ -21,12 +22,15 @@ mod testing;
 pub use collected::{Collected, Limits};
 pub use shared::Shared;
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use std::{
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
 };
 use thiserror::Error;
+use tokio::runtime::Handle;
 
 /// The read ended without a result: it panicked, or the process is ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -36,6 +40,39 @@ pub struct Abandoned;
 /// What a read comes to; nothing if it panics, which the panic hook has logged.
 async fn survived<V>(read: impl Future<Output = V>) -> Option<V> {
     AssertUnwindSafe(read).catch_unwind().await.ok()
+}
+
+/// Work of a request that others depend on: should the request be dropped, a task takes over.
+struct Handed(Option<BoxFuture<'static, ()>>);
+
+impl Handed {
+    fn over(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(work.boxed()))
+    }
+}
+
+impl Future for Handed {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Some(work) = &mut self.0 else {
+            return Poll::Ready(());
+        };
+        let polled = work.poll_unpin(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Handed {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending.
+        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(work);
+        }
+    }
 }
 
 /// Counts a request for something of this name.

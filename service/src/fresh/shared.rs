@@ -1,6 +1,6 @@
 //! One read for all who want the same.
 
-use super::{Abandoned, count_request, count_run, lock, survived};
+use super::{Abandoned, Handed, count_request, count_run, lock, survived};
 use futures::{FutureExt, future::BoxFuture};
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -22,6 +22,9 @@ pub struct Shared<K, V> {
 
 /// The keys of which a read runs, and the read that begins when that one ends, if anybody waits.
 type Keys<K, V> = Arc<Mutex<HashMap<K, Option<Batch<V>>>>>;
+
+/// What a read will have come to.
+type Answer<V> = watch::Receiver<Option<V>>;
 
 /// A read that has not begun, for all who have joined it.
 struct Batch<V> {
@@ -52,7 +55,10 @@ where
         F: Future<Output = V> + Send + 'static,
     {
         count_request(self.name);
-        let mut answer = self.join(key, begin);
+        let (mut answer, own) = self.join(key, begin);
+        if let Some(own) = own {
+            own.await;
+        }
         let answer = answer.wait_for(Option::is_some).await;
         answer
             .ok()
@@ -60,28 +66,42 @@ where
             .ok_or(Abandoned)
     }
 
-    fn join<F>(&self, key: K, begin: impl FnOnce() -> F) -> watch::Receiver<Option<V>>
+    /// Where the answer will be; and the read, if it begins now.
+    fn join<F>(&self, key: K, begin: impl FnOnce() -> F) -> (Answer<V>, Option<Handed>)
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut keys = lock(&self.keys);
         match keys.entry(key) {
             Entry::Occupied(mut running) => match running.get_mut() {
-                Some(next) => next.answer.subscribe(),
+                Some(next) => (next.answer.subscribe(), None),
                 none => {
                     let (next, answer) = Batch::new(begin());
                     *none = Some(next);
-                    answer
+                    (answer, None)
                 }
             },
             Entry::Vacant(idle) => {
                 let (first, answer) = Batch::new(begin());
                 let (keys, key) = (Arc::clone(&self.keys), idle.key().clone());
-                tokio::spawn(run(self.name, keys, key, first));
+                let own = Handed::over(run_first(self.name, keys, key, first));
                 idle.insert(None);
-                answer
+                (answer, Some(own))
             }
         }
+    }
+}
+
+/// The first read of a key, and in a task of their own those that others have asked for meanwhile.
+async fn run_first<K, V>(name: &'static str, keys: Keys<K, V>, key: K, first: Batch<V>)
+where
+    K: Eq + Hash + Send + 'static,
+    V: Send + Sync + 'static,
+{
+    count_run(name);
+    first.run().await;
+    if let Some(next) = take_next(&keys, &key) {
+        tokio::spawn(run(name, keys, key, next));
     }
 }
 
@@ -112,7 +132,7 @@ where
 }
 
 impl<V> Batch<V> {
-    fn new(read: impl Future<Output = V> + Send + 'static) -> (Self, watch::Receiver<Option<V>>)
+    fn new(read: impl Future<Output = V> + Send + 'static) -> (Self, Answer<V>)
     where
         V: Send,
     {

@@ -49,12 +49,17 @@ use observe::Observer;
 use rate::Limits;
 use reads::Reads;
 use secrecy::SecretString;
+use std::{ops::Deref, sync::Arc};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-/// What handlers work with.
-#[derive(Debug, Clone, FromRef)]
-pub struct App {
+/// What handlers work with. Cheap to clone: the router does so more than once a request.
+#[derive(Debug, Clone)]
+pub struct App(Arc<AppParts>);
+
+/// The parts of an [`App`].
+#[derive(Debug)]
+pub struct AppParts {
     /// Posts and categories.
     pub board: Board,
     /// Reads of it that requests share.
@@ -73,6 +78,43 @@ pub struct App {
     pub readiness: Readiness,
     /// Images.
     pub media: Media,
+}
+
+impl From<AppParts> for App {
+    fn from(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}
+
+/// Lets handlers ask for one part.
+macro_rules! parts {
+    ($($name:ident: $part:ty),+ $(,)?) => {
+        $(impl FromRef<App> for $part {
+            fn from_ref(app: &App) -> Self {
+                app.$name.clone()
+            }
+        })+
+    };
+}
+
+parts! {
+    board: Board,
+    reads: Reads,
+    authenticator: Authenticator,
+    comments: Comments,
+    deactivations: Deactivations,
+    pages: PageLimits,
+    anonymous_likes: likes::AnonymousLikes,
+    readiness: Readiness,
+    media: Media,
 }
 
 /// What is settled before any handler is reached.

@@ -13,7 +13,7 @@ use crate::{
     comments::{Comments, Pace},
     config::{Config, Tokens},
     deactivation::{Cognito, Deactivations},
-    http::{App, likes::AnonymousLikes, reads::Reads},
+    http::{App, AppParts, likes::AnonymousLikes, reads::Reads},
     media::{self, Media},
     shutdown::Readiness,
     store::{self, Store, Views, Waiting},
@@ -81,7 +81,7 @@ pub(super) async fn assemble(
         upkeep: tokio::spawn(store::keep_up(Arc::clone(store), clock.clone())),
     };
     let board = Board::new(Arc::clone(store), clock, viewers, views);
-    let app = App {
+    let app = AppParts {
         reads: Reads::new(board.clone()),
         board,
         anonymous_likes: AnonymousLikes(config.anonymous_likes),
@@ -92,7 +92,7 @@ pub(super) async fn assemble(
         readiness: readiness.clone(),
         media,
     };
-    Ok((app, token, background))
+    Ok((app.into(), token, background))
 }
 
 /// Who recognises users; with the development issuer also a token to try.

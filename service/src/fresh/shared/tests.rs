@@ -91,6 +91,20 @@ async fn a_client_that_goes_away_takes_nothing_from_the_others() {
 }
 
 #[tokio::test]
+async fn those_who_wait_are_served_when_the_client_that_reads_goes_away() {
+    let (reads, database) = (Reads::new("test"), Database::slow());
+    let first = ask(&reads, &database, "k");
+    until("the first begins", || database.begun() == 1).await;
+    let other = ask(&reads, &database, "k");
+    until("another waits", || waiting(&reads, "k") == 1).await;
+    first.abort();
+    until("the next begins", || database.begun() == 2).await;
+    assert_eq!(database.running(), 1);
+    database.let_go();
+    assert_eq!(other.await.unwrap(), 2);
+}
+
+#[tokio::test]
 async fn a_read_that_nobody_waits_for_any_more_stops() {
     let (reads, database) = (Reads::new("test"), Database::slow());
     let client = ask(&reads, &database, "k");

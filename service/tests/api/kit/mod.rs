@@ -21,7 +21,7 @@ use post_service::{
     comments::{Comments, Pace},
     config::Deactivation,
     deactivation::Deactivations,
-    http::{self, App, Gate, likes::AnonymousLikes, rate::Limits, reads::Reads},
+    http::{self, AppParts, Gate, likes::AnonymousLikes, rate::Limits, reads::Reads},
     media::{Backend, Media},
     server,
     shutdown::Readiness,
@@ -204,7 +204,7 @@ impl Service {
         });
         let media = Media::new(config, backend, Arc::clone(&store), clock.clone());
         let board = Board::new(Arc::clone(&store), clock.clone(), viewers, views);
-        let app = App {
+        let app = AppParts {
             reads: Reads::new(board.clone()),
             board,
             anonymous_likes: AnonymousLikes(options.anonymous_likes),
@@ -232,7 +232,7 @@ impl Service {
             readiness: readiness.clone(),
             media: media.clone(),
         };
-        let router = http::router(app, &options.gate);
+        let router = http::router(app.into(), &options.gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(server::serve(
