@@ -84,7 +84,9 @@ fn other_kubernetes(paths: &Paths) -> Result<()> {
         .into_iter()
         .map(|file| file.pid)
         .collect();
-    for pid in process::all_pids().filter(|pid| !ours.contains(pid)) {
+    // One that has ended and that nobody has asked about yet keeps its name.
+    let runs = |pid: &i32| process::identify(*pid).is_some();
+    for pid in process::all_pids().filter(|pid| !ours.contains(pid) && runs(pid)) {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         if [
             "kubelet",

@@ -24,6 +24,10 @@ use serde_json::{Value, json};
 /// looks, and as much for a busy machine.
 const SOON: Duration = Duration::from_secs(15);
 
+/// Longest time until no request reaches a pod that has died: kubelet, control plane and kube-proxy
+/// tell one another; on an idle machine it takes a second.
+const MOMENT: Duration = Duration::from_secs(3);
+
 /// A serving board with its clients.
 struct Scene {
     board: Board,
@@ -80,6 +84,19 @@ impl Scene {
         self.board.close().await;
         seen
     }
+}
+
+/// Only what was in flight on one pod, and what came to its address before the node had forgotten it:
+/// how many that are says more of the machine than of the product, but not how long they come.
+fn assert_one_moment(failures: &[String]) {
+    let times = failures.iter().map(|failure| {
+        let (seconds, _) = failure.split_once(' ').unwrap();
+        seconds.parse::<f64>().unwrap()
+    });
+    let (first, last) = times.fold((f64::MAX, f64::MIN), |(first, last), at| {
+        (first.min(at), last.max(at))
+    });
+    assert!(last - first < MOMENT.as_secs_f64(), "{failures:#?}");
 }
 
 /// Not `println!`, which the test harness keeps from a test that passes.
@@ -183,8 +200,7 @@ async fn an_image_that_dies_after_it_was_ready_costs_only_what_was_in_flight() {
     assert!(verdict.contains("exit code 7"), "{verdict}");
     assert!(verdict.contains("out of luck"), "{verdict}");
     let seen = scene.end("dies", took).await;
-    // One request of each client, and those that met the address before the node forgot it.
-    assert!(seen.failures.len() <= 12, "{:#?}", seen.failures);
+    assert_one_moment(&seen.failures);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,8 +216,9 @@ async fn an_image_that_answers_500_is_undone_during_its_bake() {
         .failures
         .iter()
         .filter(|failure| !failure.contains("500: "))
+        .cloned()
         .collect();
-    assert!(others.len() <= 12, "{others:#?}");
+    assert_one_moment(&others);
 }
 
 #[tokio::test(flavor = "multi_thread")]
