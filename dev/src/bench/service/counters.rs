@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(super) struct Counters {
     connection: MySqlConnection,
+    /// Threads that run while nobody asks for anything but this: MySQL counts its scheduler of events.
+    own_threads: f64,
 }
 
 /// What was counted until a moment.
@@ -46,8 +48,12 @@ impl Count {
 
 impl Counters {
     pub(super) async fn connect(url: &str) -> Result<Self> {
-        let connection = MySqlConnection::connect(url).await?;
-        Ok(Self { connection })
+        let mut counters = Self {
+            connection: MySqlConnection::connect(url).await?,
+            own_threads: 0.0,
+        };
+        counters.own_threads = counters.running().await?;
+        Ok(counters)
     }
 
     /// The server's own name of its version.
@@ -75,12 +81,11 @@ impl Counters {
         })
     }
 
-    /// Waits until the server runs nothing for anybody else.
+    /// Waits until the server runs nothing for anybody else; nobody was there when this connected.
     pub(super) async fn settle(&mut self) -> Result<()> {
         let began = Instant::now();
         loop {
-            let running = self.status().await?.get("Threads_running").copied();
-            if running.context("the server does not tell what runs")? <= 1.0 {
+            if self.running().await? <= self.own_threads {
                 return Ok(());
             }
             ensure!(
@@ -90,6 +95,11 @@ impl Counters {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    async fn running(&mut self) -> Result<f64> {
+        let running = self.status().await?.get("Threads_running").copied();
+        running.context("the server does not tell what runs")
     }
 
     async fn status(&mut self) -> Result<HashMap<String, f64>> {

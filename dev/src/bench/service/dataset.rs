@@ -127,6 +127,12 @@ impl Dataset<'_> {
         let relaxed = "SET foreign_key_checks = 0, unique_checks = 0";
         run(&mut connection, relaxed).await?;
         let indexes = indexes(&mut connection).await?;
+        // It needs an index.
+        run(
+            &mut connection,
+            "ALTER TABLE posts DROP FOREIGN KEY fk_posts_category",
+        )
+        .await?;
         alter(&mut connection, &indexes, |index| {
             format!("DROP INDEX {}", index.name)
         })
@@ -134,6 +140,7 @@ impl Dataset<'_> {
         self.load(&mut connection, scratch, &step).await?;
         step.say("building the indexes");
         alter(&mut connection, &indexes, Index::definition).await?;
+        run(&mut connection, FOREIGN_KEY).await?;
         step.say("counting");
         for statement in totals(self.board) {
             run(&mut connection, &statement).await?;
@@ -277,6 +284,10 @@ fn escaped(text: &str) -> String {
         .replace('\t', "\\t")
         .replace('\n', "\\n")
 }
+
+/// As the migrations made it.
+const FOREIGN_KEY: &str = "ALTER TABLE posts ADD CONSTRAINT fk_posts_category \
+    FOREIGN KEY (category_id) REFERENCES categories (id)";
 
 /// A secondary index of `posts`.
 #[derive(Debug, sqlx::FromRow)]
