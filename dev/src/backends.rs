@@ -1,6 +1,6 @@
 //! Servers of one test stage or measurement, in a folder of their own on free ports of 127.0.0.1.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -57,16 +57,34 @@ impl<'a> Backends<'a> {
         &self.processes
     }
 
+    /// The folder of this run's data.
+    pub fn data(&self) -> &Path {
+        &self.paths.data
+    }
+
+    /// The passwords of this run's servers.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Starts MySQL or MariaDB; returns the administrator's URL.
     pub async fn database(&self, kind: Kind) -> Result<String> {
+        let data = self.paths.data.join(kind.name());
+        let port = self.database_on(kind, data, vec![]).await?;
+        Ok(mysql::admin_url(LOOPBACK, port, &self.secrets))
+    }
+
+    /// Starts a database server on this data folder, with these arguments besides; returns its port.
+    pub async fn database_on(&self, kind: Kind, data: PathBuf, extra: Vec<String>) -> Result<u16> {
         let server = programs::mysql::obtain(&self.paths, self.progress, kind).await?;
         let port = free_port()?;
         let mysql = MySql {
             server,
-            data: self.paths.data.join(kind.name()),
+            data,
             run: self.paths.run.clone(),
             address: LOOPBACK,
             port,
+            extra,
         };
         let why = "starting a database server";
         let start = async |step: Step| {
@@ -75,7 +93,7 @@ impl<'a> Backends<'a> {
             Ok(())
         };
         self.progress.step(kind.title(), why, start).await?;
-        Ok(mysql::admin_url(LOOPBACK, port, &self.secrets))
+        Ok(port)
     }
 
     /// Starts the ECR stand-in; returns its endpoint.
@@ -178,7 +196,7 @@ pub async fn sweep(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-async fn remove(folder: &std::path::Path) -> Result<()> {
+async fn remove(folder: &Path) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }

@@ -34,6 +34,8 @@ pub struct MySql {
     pub address: &'static str,
     /// Its port.
     pub port: u16,
+    /// Arguments after all others, which they win over.
+    pub extra: Vec<String>,
 }
 
 impl MySql {
@@ -69,6 +71,7 @@ impl MySql {
                 "--innodb-buffer-pool-size=64M".to_owned(),
                 "--max-connections=300".to_owned(),
             ])
+            .args(&self.extra)
             .reads(&sql);
         processes.ensure(&daemon).await?;
         let probe = async || version_of(self.address, self.port).await;

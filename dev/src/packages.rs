@@ -114,6 +114,13 @@ pub const CODEBUILD: &[Package] = &[
     },
 ];
 
+/// What measurements of the service need.
+pub const LOAD: &[Package] = &[Package {
+    name: "wrk",
+    shown_by: Sign::Program("wrk"),
+    why: "sends the requests that are measured",
+}];
+
 impl Package {
     async fn is_present(&self) -> bool {
         match self.shown_by {

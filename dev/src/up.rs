@@ -202,6 +202,7 @@ async fn start_mysql(paths: &Paths, progress: &Progress, local: &Local) -> Resul
                 run: paths.run.clone(),
                 address: HOST,
                 port: mysql::PORT,
+                extra: vec![],
             };
             let version = mysql.start(&local.processes, &local.secrets).await?;
             step.say(format!("version {version} on {HOST}:{}", mysql::PORT));

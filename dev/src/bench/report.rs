@@ -206,7 +206,7 @@ impl Found {
 }
 
 /// A Markdown table with aligned columns; the first row is its header.
-fn table(rows: &[Vec<String>]) -> String {
+pub(super) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));

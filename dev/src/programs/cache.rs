@@ -81,6 +81,16 @@ pub async fn obtain(
 
 /// Removes what killed builds left.
 pub fn sweep(paths: &Paths) {
+    remove_unfinished(paths, |pid| crate::process::identify(pid).is_none());
+}
+
+/// Removes what this process has begun to fill and given up.
+pub fn abandon(paths: &Paths) {
+    let own = i32::try_from(std::process::id()).ok();
+    remove_unfinished(paths, |pid| Some(pid) == own);
+}
+
+fn remove_unfinished(paths: &Paths, is_over: impl Fn(i32) -> bool) {
     let entries = std::fs::read_dir(&paths.cache);
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -90,12 +100,8 @@ pub fn sweep(paths: &Paths) {
         else {
             continue;
         };
-        if pid
-            .parse()
-            .ok()
-            .and_then(crate::process::identify)
-            .is_none()
-        {
+        // A name that is no process id is nobody's.
+        if pid.parse().map_or(true, &is_over) {
             let _ = remove(&entry.path());
         }
     }

@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 
 use crate::aws::{ACCOUNT, REGION};
 use crate::bench::histogram::Histogram;
+use crate::bench::machine;
 use crate::network::free_port;
 use crate::process::{Daemon, Processes};
 
 const DURATIONS: &str = "post_operator_reconcile_duration_seconds";
-const MIB: f64 = 1024.0 * 1024.0;
 
 /// Where an operator finds its servers.
 #[derive(Debug, Clone)]
@@ -126,18 +126,12 @@ impl<'a> Operator<'a> {
 
     /// Resident memory in MiB.
     pub(super) fn resident(&self) -> Result<f64> {
-        let path = format!("/proc/{}/status", self.pid);
-        let status = std::fs::read_to_string(&path)
-            .with_context(|| format!("the operator ended: cannot read {path}"))?;
-        resident(&status).with_context(|| format!("no VmRSS in {path}"))
+        machine::resident(self.pid)
     }
 
     /// Processor time since its start, in seconds.
     pub(super) fn processor(&self) -> Result<f64> {
-        let path = format!("/proc/{}/stat", self.pid);
-        let stat = std::fs::read_to_string(&path)
-            .with_context(|| format!("the operator ended: cannot read {path}"))?;
-        processor(&stat).with_context(|| format!("unexpected content of {path}"))
+        machine::processor(self.pid)
     }
 
     /// Waits until memory has stopped to move, at most ten seconds; returns it in MiB.
@@ -162,39 +156,5 @@ impl<'a> Operator<'a> {
         self.processes
             .stop(self.name, Duration::from_secs(10))
             .await
-    }
-}
-
-/// `VmRSS` of `/proc/PID/status`, in MiB (proc(5): the unit is kB, meaning 1024 bytes).
-fn resident(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024.0 / MIB)
-}
-
-/// User and system time of `/proc/PID/stat`, in seconds (proc(5), fields 14 and 15; Linux counts
-/// them in hundredths for user space).
-fn processor(stat: &str) -> Option<f64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / 100.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_and_processor_time_are_read_from_proc() {
-        let mib = resident("Name:\tx\nVmHWM:\t 9 kB\nVmRSS:\t   20480 kB\n").unwrap();
-        assert!((mib - 20.0).abs() < 1e-9);
-        assert_eq!(resident("Name:\tx\n"), None);
-        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 1 0 987654 1 2 3";
-        assert!((processor(stat).unwrap() - 2.0).abs() < 1e-9);
-        assert_eq!(processor("7 (a"), None);
     }
 }

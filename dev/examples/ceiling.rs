@@ -1,0 +1,97 @@
+//! The least that could answer a request of the service: axum and sqlx, one plain statement a
+//! request, and as many bytes as the service's answer. `cargo dev bench service` compares with it.
+//!
+//! `CEILING` names, as JSON, its address, the database and for each path the statement and the
+//! length of the answer. The query string's values are bound in their order: `i` whole numbers,
+//! anything else text.
+#![expect(clippy::unwrap_used, reason = "a broken yardstick shall be seen")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+
+#[derive(Deserialize)]
+struct Setting {
+    address: String,
+    database: String,
+    connections: u32,
+    routes: HashMap<String, Route>,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    /// None: answered without the database.
+    statement: Option<String>,
+    bytes: usize,
+}
+
+struct Ready {
+    statement: Option<String>,
+    answer: Bytes,
+}
+
+#[derive(Clone)]
+struct App {
+    pool: MySqlPool,
+    routes: Arc<HashMap<String, Ready>>,
+}
+
+#[tokio::main]
+async fn main() {
+    let setting: Setting = serde_json::from_str(&std::env::var("CEILING").unwrap()).unwrap();
+    let pool = MySqlPoolOptions::new()
+        .max_connections(setting.connections)
+        .test_before_acquire(false)
+        .connect(&setting.database)
+        .await
+        .unwrap();
+    let ready = |route: Route| Ready {
+        statement: route.statement,
+        answer: vec![b'x'; route.bytes].into(),
+    };
+    let routes = setting.routes.into_iter();
+    let routes = routes.map(|(name, route)| (name, ready(route))).collect();
+    let app = App {
+        pool,
+        routes: Arc::new(routes),
+    };
+    let server = Router::new().route("/{name}", get(answer)).with_state(app);
+    let listener = tokio::net::TcpListener::bind(setting.address)
+        .await
+        .unwrap();
+    axum::serve(listener, server).await.unwrap();
+}
+
+async fn answer(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    RawQuery(values): RawQuery,
+) -> Response {
+    let Some(ready) = app.routes.get(&name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if let Some(statement) = &ready.statement {
+        let values = values.unwrap_or_default();
+        let values = url::form_urlencoded::parse(values.as_bytes());
+        let query = values.fold(sqlx::query(statement), |query, (kind, value)| {
+            if kind == "i" {
+                query.bind(value.parse::<i64>().unwrap_or(0))
+            } else {
+                query.bind(value.into_owned())
+            }
+        });
+        if let Err(error) = query.fetch_all(&app.pool).await {
+            return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+        }
+    }
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (json, ready.answer.clone()).into_response()
+}
