@@ -1,5 +1,6 @@
 //! The bridge that pods, the cluster and the stand-ins meet on; no other machine reaches it.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -128,6 +129,11 @@ async fn ip(args: &[&str]) -> Result<String> {
     Command::new("ip").args(args).run().await
 }
 
+/// Ports for servers: below those that Linux gives to outgoing connections (from 32768 on) and below
+/// those of NodePort Services (from 30000 on), so that none is taken between choice and use, which is
+/// seconds for a database whose tables are made first.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
 /// A TCP port on 127.0.0.1 that nothing listens on now.
 pub fn free_port() -> Result<u16> {
     free_ports::<1>().map(|[port]| port)
@@ -135,14 +141,18 @@ pub fn free_port() -> Result<u16> {
 
 /// Several such ports, each another.
 pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
-    // All are held until the last is found.
-    let mut listeners = Vec::with_capacity(COUNT);
+    // Each is held until the last is found.
+    let listeners: Vec<_> = std::iter::repeat_with(|| fastrand::u16(PORTS))
+        .take(10 * PORTS.len())
+        .filter_map(|port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+        .take(COUNT)
+        .collect();
     let mut ports = [0; COUNT];
-    for port in &mut ports {
-        let listener =
-            std::net::TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
+    for (place, port) in ports.iter_mut().enumerate() {
+        let listener = listeners
+            .get(place)
+            .with_context(|| format!("no free port on 127.0.0.1 among {PORTS:?}"))?;
         *port = listener.local_addr()?.port();
-        listeners.push(listener);
     }
     Ok(ports)
 }

@@ -267,14 +267,20 @@ async fn statements_are_counted_on_mysql_too() {
     let mut served = Served::start(&environment).await;
     served.log_line("ready to serve").await;
     let categories = format!("http://{}/api/v1/categories", served.api);
-    let answer = served.client.get(categories).send().await;
-    assert!(answer.expect("an answer").status().is_success());
-    let mut line = served.log_line("request").await;
-    while line["route"] != "/api/v1/categories" {
-        line = served.log_line("request").await;
+    loop {
+        let answer = served.client.get(&categories).send().await;
+        assert!(answer.expect("an answer").status().is_success());
+        let mut line = served.log_line("request").await;
+        while line["route"] != "/api/v1/categories" {
+            line = served.log_line("request").await;
+        }
+        assert!(line["sql_ms"].as_f64() > Some(0.0), "{line}");
+        // A request that finds no idle connection opens one, whose three statements count, too.
+        match line["sql_count"].as_u64() {
+            Some(1) => break,
+            count => assert_eq!(count, Some(4), "{line}"),
+        }
     }
-    assert_eq!(line["sql_count"], 1, "{line}");
-    assert!(line["sql_ms"].as_f64() > Some(0.0), "{line}");
 }
 
 #[tokio::test]

@@ -22,18 +22,25 @@ pub struct Mysqld {
     child: Option<Child>,
 }
 
+/// A port that nobody listens on, below those of outgoing connections (from 32768 on): one of those
+/// could take it while the tables are made.
+fn free_port() -> u16 {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| fastrand::u16(20_000..30_000))
+        .take(1000)
+        .find(is_free)
+        .expect("a free port")
+}
+
 impl Mysqld {
     /// A new server, started; without `TEST_MYSQLD`, a line on standard error.
     pub async fn start_new(id: u32) -> Option<Self> {
         let command = variable("TEST_MYSQLD")?;
         let command: Vec<String> = command.lines().map(str::to_owned).collect();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
         let mut server = Self {
             command,
             folder: tempfile::tempdir().expect("a folder"),
-            port,
+            port: free_port(),
             id,
             child: None,
         };
@@ -66,7 +73,8 @@ impl Mysqld {
     /// Starts it and waits until it answers.
     pub async fn start(&mut self) {
         let accounts = "CREATE USER IF NOT EXISTS 'root'@'%'; GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;";
-        let init = self.path("accounts.sql");
+        let (init, log) = (self.path("accounts.sql"), self.path("log"));
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
         std::fs::write(&init, accounts.replace("; ", ";\n")).expect("a file");
         let mut command = self.command();
         command
@@ -85,11 +93,16 @@ impl Mysqld {
             .arg(format!("--port={}", self.port))
             .arg(format!("--socket={}", self.path("s")))
             .arg(format!("--pid-file={}", self.path("pid")))
-            .arg(format!("--log-error={}", self.path("log")))
+            .arg(format!("--log-error={log}"))
             .arg(format!("--init-file={init}"));
-        self.child = Some(command.spawn().expect("a process"));
-        let answers = async || MySqlConnection::connect(&self.url()).await.is_ok();
-        until("the server answers", answers).await;
+        let url = self.url();
+        let child = self.child.insert(command.spawn().expect("a process"));
+        until("the server answers", async || {
+            let ended = child.try_wait().expect("a state");
+            assert!(ended.is_none(), "mysqld ended: {}", said());
+            MySqlConnection::connect(&url).await.is_ok()
+        })
+        .await;
     }
 
     /// Ends it by this signal and waits for its end.
