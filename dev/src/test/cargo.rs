@@ -83,9 +83,10 @@ impl<'a> Cargo<'a> {
         let outcome = report.outcome();
         if outcome.failed > 0 {
             bail!(
-                "{} of {} tests failed in `{name}`",
+                "{} of {} tests failed in `{name}`\n  {}",
                 outcome.failed,
-                outcome.failed + outcome.passed + outcome.skipped_tests
+                outcome.failed + outcome.passed + outcome.skipped_tests,
+                report.failures().join("\n  ")
             );
         }
         if !status.success() {

@@ -20,11 +20,19 @@ pub(super) struct Report {
     tests: BTreeMap<String, bool>,
     /// Lines that begin with `skipped: `, without that.
     skipped: Vec<String>,
+    /// What threads panicked with, each in one line.
+    panics: Vec<String>,
+    /// The last of them goes on in the next line.
+    panicking: bool,
 }
+
+/// Characters of a panic that are told at the end.
+const PANIC: usize = 600;
 
 impl Report {
     /// Takes a line of standard output or standard error.
     pub(super) fn read(&mut self, line: &str) {
+        self.read_panic(line);
         if let Some(what) = line.strip_prefix(SKIPPED) {
             self.skipped.push(what.trim_end().to_owned());
         } else if let Some((_, result)) = line.split_once("test result: ") {
@@ -32,6 +40,42 @@ impl Report {
         } else if let Some((name, passed)) = parse_test(line) {
             self.tests.insert(name.to_owned(), passed);
         }
+    }
+
+    /// Takes the lines from `thread 'NAME' (7) panicked at FILE:` to the backtrace.
+    fn read_panic(&mut self, line: &str) {
+        if let Some((thread, place)) = line.split_once(" panicked at ")
+            && let Some(thread) = thread.strip_prefix("thread '")
+        {
+            let name = thread.split('\'').next().unwrap_or_default();
+            self.panics.push(format!("{name}: {place}"));
+            self.panicking = true;
+        } else if line.is_empty()
+            || line.starts_with("stack backtrace:")
+            || line.starts_with("note: ")
+        {
+            self.panicking = false;
+        } else if self.panicking
+            && let Some(panic) = self.panics.last_mut()
+        {
+            panic.push(' ');
+            panic.push_str(line.trim());
+        }
+    }
+
+    /// Why each failed test failed, a line each.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let failed = self.tests.iter().filter(|(_, passed)| !**passed);
+        let reason = |name: &String| {
+            let panicked = |panic: &&String| {
+                panic
+                    .strip_prefix(name.as_str())
+                    .is_some_and(|rest| rest.starts_with(": "))
+            };
+            let panic = self.panics.iter().find(panicked);
+            panic.map_or_else(|| name.clone(), |panic| panic.chars().take(PANIC).collect())
+        };
+        failed.map(|(name, _)| reason(name)).collect()
     }
 
     /// Adds what a result such as `ok. 3 passed; 0 failed; 1 ignored; …` says.
@@ -202,6 +246,28 @@ mod tests {
             "{table}"
         );
         assert_eq!(words(&table, "total"), ["total", "-", "1", "-", "-"]);
+    }
+
+    #[test]
+    fn why_a_test_failed_is_told_in_a_line() {
+        let report = read(
+            "test a::b ... FAILED\n\
+             test a::c ... FAILED\n\
+             test a::d ... ok\n\
+             thread 'a::d' (7) panicked at tests/a.rs:1:2:\n\
+             as it should\n\
+             \n\
+             thread 'a::b' (8) panicked at tests/a.rs:3:4:\n\
+             assertion `left == right` failed: text\n  left: 1\n right: 2\n\
+             stack backtrace:\n   0: something\n",
+        );
+        assert_eq!(
+            report.failures(),
+            [
+                "a::b: tests/a.rs:3:4: assertion `left == right` failed: text left: 1 right: 2",
+                "a::c"
+            ]
+        );
     }
 
     #[test]
