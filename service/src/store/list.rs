@@ -99,18 +99,35 @@ fn column(key: SortKey) -> Option<&'static str> {
 pub(super) struct Dialect {
     /// Those of [`super::rows::PostRow`], on the alias `p`.
     pub(super) columns: &'static str,
-    /// After the table's name: to walk the index of the latest posts, if the database must be told.
-    pub(super) by_latest: &'static str,
+    /// The database must be told which index to walk.
+    pub(super) names_indexes: bool,
 }
 
-/// Whether a range of numbers is read, from the whole board.
-fn is_latest(filter: &Filter, order: Order) -> bool {
-    let Filter {
-        category_id,
-        user_id,
-        search: _,
-    } = filter;
-    order.key == SortKey::Created && category_id.is_none() && user_id.is_none()
+/// How many posts match, told in a column `total` of every row of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Total<'a> {
+    /// Not told; there is no such column.
+    Elsewhere,
+    /// By this scope's counter row.
+    Counter(&'a str),
+    /// By counting.
+    Counted,
+}
+
+/// After the table's name: the index to walk, where the database must be told. Without a category or
+/// an author there is one for each order; only that of the latest posts holds titles.
+fn walked_index(dialect: Dialect, filter: &Filter, order: Order) -> &'static str {
+    let is_whole_board = filter.category_id.is_none() && filter.user_id.is_none();
+    if !dialect.names_indexes || !is_whole_board {
+        return "";
+    }
+    match order.key {
+        SortKey::Created => " FORCE INDEX (ix_posts_latest)",
+        _ if filter.search.is_some() => "",
+        SortKey::Likes => " FORCE INDEX (ix_posts_likes)",
+        SortKey::Views => " FORCE INDEX (ix_posts_views)",
+        SortKey::Comments => " FORCE INDEX (ix_posts_comments)",
+    }
 }
 
 /// One page of posts and one entry more, which tells whether there is a next page.
@@ -120,28 +137,41 @@ pub(super) fn page(
     order: Order,
     from: From,
     size: u32,
+    total: Total<'_>,
 ) -> Statement {
     let mut statement = Statement::default();
     let limit = i64::from(size) + 1;
-    statement
-        .push("SELECT ")
-        .push(dialect.columns)
-        .push(" FROM posts p JOIN (");
+    let index = walked_index(dialect, filter, order);
+    statement.push("SELECT ").push(dialect.columns);
+    total_column(&mut statement, filter, total);
+    statement.push(" FROM posts p JOIN (");
     match (from, column(order.key)) {
         (From::After(cursor), Some(column)) => {
-            after_value(&mut statement, filter, order, column, cursor, limit);
+            let place = (column, cursor);
+            after_value(&mut statement, filter, order, index, place, limit);
         }
         (from, _) => {
-            statement.push("SELECT id FROM posts");
-            if is_latest(filter, order) {
-                statement.push(dialect.by_latest);
-            }
+            statement.push("SELECT id FROM posts").push(index);
             range(&mut statement, filter, order, from, limit);
         }
     }
     statement.push(") page ON page.id = p.id");
     ordered(&mut statement, "p.", order);
     statement
+}
+
+fn total_column(statement: &mut Statement, filter: &Filter, total: Total<'_>) {
+    match total {
+        Total::Elsewhere => return,
+        Total::Counter(scope) => statement
+            .push(", (SELECT visible FROM post_totals WHERE level = 0 AND bucket = 0 AND scope = ")
+            .value(scope),
+        Total::Counted => {
+            statement.push(", (");
+            counting(statement, filter)
+        }
+    };
+    statement.push(") AS total");
 }
 
 /// A range of index entries.
@@ -180,8 +210,8 @@ fn after_value(
     statement: &mut Statement,
     filter: &Filter,
     order: Order,
-    column: &str,
-    cursor: Cursor,
+    index: &str,
+    (column, cursor): (&str, Cursor),
     limit: i64,
 ) {
     let beyond = beyond(order.direction);
@@ -194,6 +224,7 @@ fn after_value(
             .push("SELECT * FROM (SELECT id, No, ")
             .push(column)
             .push(" FROM posts")
+            .push(index)
             .conditions(filter);
         statement
             .push(" AND ")
@@ -247,20 +278,22 @@ fn ordered(statement: &mut Statement, alias: &str, order: Order) {
 /// Counts matching posts; with a search at most one more than can be told exactly.
 pub(super) fn count(filter: &Filter) -> Statement {
     let mut statement = Statement::default();
+    counting(&mut statement, filter);
+    statement
+}
+
+fn counting<'a>(statement: &'a mut Statement, filter: &Filter) -> &'a mut Statement {
     if filter.search.is_none() {
-        statement
+        return statement
             .push("SELECT COUNT(*) FROM posts")
             .conditions(filter);
-        return statement;
     }
     statement
         .push("SELECT COUNT(*) FROM (SELECT 1 FROM posts")
-        .conditions(filter);
-    statement
+        .conditions(filter)
         .push(" LIMIT ")
         .integer(SEARCH_COUNT_LIMIT + 1)
-        .push(") matches");
-    statement
+        .push(") matches")
 }
 
 /// The counter row that already knows how many posts match, if there is one.
@@ -275,11 +308,38 @@ pub(super) fn counted_scope(filter: &Filter) -> Option<&str> {
     }
 }
 
-/// The scope whose counter rows lead to the page, if the way there is long and they do.
-pub(super) fn guided_scope(filter: &Filter, order: Order, request: PageRequest) -> Option<&str> {
-    (order.key == SortKey::Created && request.offset() > SHORT_OFFSET)
-        .then(|| counted_scope(filter))
-        .flatten()
+/// How to find a page and the total, with the fewest statements that stay short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way<'a> {
+    /// One statement for both.
+    Together,
+    /// The page first: counting is a search of its own, and the last page tells the total.
+    PageFirst,
+    /// The total first: the way to the page is long, and there may be no such page.
+    TotalFirst,
+    /// By this scope's counter rows, which tell the total on the way.
+    Guided(&'a str),
+}
+
+/// The way to a page; `counted` says whether counter rows may be trusted.
+pub(super) fn way(filter: &Filter, order: Order, request: PageRequest, counted: bool) -> Way<'_> {
+    let scope = counted_scope(filter).filter(|_| counted);
+    match scope {
+        _ if filter.search.is_some() => Way::PageFirst,
+        _ if request.offset() <= SHORT_OFFSET => Way::Together,
+        Some(scope) if order.key == SortKey::Created => Way::Guided(scope),
+        _ => Way::TotalFirst,
+    }
+}
+
+/// The number of matching posts, if a page of so many rows is the last one.
+pub(super) fn told_by_last_page(request: PageRequest, rows: usize) -> Option<i64> {
+    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    let is_last = rows <= i64::from(request.size) && (rows > 0 || request.offset() == 0);
+    let Start::Page(_) = request.start else {
+        return None;
+    };
+    is_last.then_some(request.offset() + rows)
 }
 
 /// Whether a page begins behind the end of a list that was counted to its end: nothing has to be read
@@ -349,7 +409,7 @@ mod tests {
 
     const DIALECT: Dialect = Dialect {
         columns: "p.id",
-        by_latest: " FORCE INDEX (latest)",
+        names_indexes: true,
     };
 
     fn filter(category: Option<&str>, user: Option<&str>, search: Option<&str>) -> Filter {
@@ -376,21 +436,90 @@ mod tests {
     #[test]
     fn a_value_never_becomes_part_of_the_text() {
         let filter = filter(None, None, Some("'; DROP TABLE posts; --"));
-        let statement = page(DIALECT, &filter, Order::LATEST, From::Offset(0), 10);
+        let statement = page(
+            DIALECT,
+            &filter,
+            Order::LATEST,
+            From::Offset(0),
+            10,
+            Total::Counted,
+        );
         assert!(!statement.text.contains("DROP") && !count(&filter).text.contains("DROP"));
         let placeholders = statement.text.matches('?').count();
         assert_eq!(placeholders, statement.values.len());
     }
 
     #[test]
-    fn ranges_of_the_whole_board_name_their_index_and_no_others_do() {
-        let text = |filter: &Filter, order| page(DIALECT, filter, order, From::Offset(0), 10).text;
-        let whole_board = filter(None, None, Some("q"));
-        assert!(text(&whole_board, Order::LATEST).contains("posts FORCE INDEX (latest) WHERE"));
-        assert!(!text(&whole_board, Order::POPULAR).contains("FORCE"));
+    fn walks_over_the_whole_board_name_their_index_and_no_others_do() {
+        let text = |filter: &Filter, order| {
+            page(
+                DIALECT,
+                filter,
+                order,
+                From::Offset(0),
+                10,
+                Total::Elsewhere,
+            )
+            .text
+        };
+        let searched = filter(None, None, Some("q"));
+        assert!(text(&searched, Order::LATEST).contains("posts FORCE INDEX (ix_posts_latest)"));
+        assert!(!text(&searched, Order::POPULAR).contains("FORCE"));
+        let all = filter(None, None, None);
+        assert!(text(&all, Order::POPULAR).contains("posts FORCE INDEX (ix_posts_likes)"));
         for part in [filter(Some("c"), None, None), filter(None, Some("u"), None)] {
             assert!(!text(&part, Order::LATEST).contains("FORCE"));
         }
+    }
+
+    #[test]
+    fn a_page_tells_the_total_in_a_column() {
+        let filter = filter(Some("c"), None, None);
+        let from = From::Offset(0);
+        let order = Order::LATEST;
+        let statement = page(DIALECT, &filter, order, from, 10, Total::Counter("c"));
+        assert!(
+            statement.text.starts_with(
+                "SELECT p.id, (SELECT visible FROM post_totals WHERE level = 0 AND bucket = 0 \
+                 AND scope = ?) AS total FROM posts p JOIN (SELECT id FROM posts WHERE"
+            ),
+            "{}",
+            statement.text
+        );
+        let text = |text: &str| Value::Text(text.to_owned());
+        assert_eq!(statement.values, [text("c"), text("c"), Value::Integer(11)]);
+    }
+
+    #[test]
+    fn far_pages_have_their_own_ways() {
+        let way = |filter: &Filter, order, number, counted| {
+            let request = PageRequest {
+                start: Start::Page(number),
+                size: 10,
+            };
+            format!("{:?}", super::way(filter, order, request, counted))
+        };
+        let (all, one) = (filter(None, None, None), filter(None, Some("u"), None));
+        assert_eq!(way(&all, Order::LATEST, 103, true), "Together");
+        assert_eq!(way(&all, Order::LATEST, 104, true), "Guided(\"\")");
+        assert_eq!(way(&all, Order::LATEST, 104, false), "TotalFirst");
+        assert_eq!(way(&all, Order::POPULAR, 104, true), "TotalFirst");
+        assert_eq!(way(&one, Order::LATEST, 104, true), "TotalFirst");
+        let searched = filter(None, None, Some("q"));
+        assert_eq!(way(&searched, Order::LATEST, 104, true), "PageFirst");
+    }
+
+    #[test]
+    fn a_last_page_tells_the_total_and_no_other_page_does() {
+        let told = |number, rows| {
+            let start = Start::Page(number);
+            told_by_last_page(PageRequest { start, size: 10 }, rows)
+        };
+        assert_eq!(told(1, 0), Some(0));
+        assert_eq!(told(1, 10), Some(10));
+        assert_eq!(told(1, 11), None);
+        assert_eq!(told(3, 1), Some(21));
+        assert_eq!(told(3, 0), None);
     }
 
     #[test]
@@ -401,14 +530,17 @@ mod tests {
             number: 70,
         };
         let none = filter(None, None, None);
-        let statement = page(DIALECT, &none, Order::POPULAR, From::After(cursor), 2);
+        let from = From::After(cursor);
+        let statement = page(DIALECT, &none, Order::POPULAR, from, 2, Total::Elsewhere);
         assert_eq!(
             statement.text,
             "SELECT p.id FROM posts p JOIN (SELECT id FROM (\
-             SELECT * FROM (SELECT id, No, like_count FROM posts WHERE status = 'visible' \
+             SELECT * FROM (SELECT id, No, like_count FROM posts FORCE INDEX (ix_posts_likes) \
+             WHERE status = 'visible' \
              AND like_count = ? AND No < ? ORDER BY like_count DESC, No DESC LIMIT ?) equal \
              UNION ALL \
-             SELECT * FROM (SELECT id, No, like_count FROM posts WHERE status = 'visible' \
+             SELECT * FROM (SELECT id, No, like_count FROM posts FORCE INDEX (ix_posts_likes) \
+             WHERE status = 'visible' \
              AND like_count < ? ORDER BY like_count DESC, No DESC LIMIT ?) beyond) either \
              ORDER BY like_count DESC, No DESC LIMIT ?) page ON page.id = p.id \
              ORDER BY p.like_count DESC, p.No DESC"

@@ -5,24 +5,24 @@ use crate::{
     board::{Direction, Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
-        list::{self, Dialect, From, bind_values},
+        list::{self, Dialect, From, Statement, Total, Way, bind_values},
         rows::{PostRow, convert_posts},
         totals::{LEVEL_1, LEVEL_2, seek},
     },
 };
 use async_trait::async_trait;
-use sqlx::MySqlConnection;
+use sqlx::{FromRow, MySqlConnection};
 
 /// The indexes are made when the adoption is finished.
 const ADOPTING: Dialect = Dialect {
     columns: post_columns!("1"),
-    by_latest: "",
+    names_indexes: false,
 };
 /// For the sake of its shorter entries MySQL would walk the unique index of numbers, from the newest
 /// post to wherever the range begins.
 const FINISHED: Dialect = Dialect {
     columns: post_columns!("p.version"),
-    by_latest: " FORCE INDEX (ix_posts_latest)",
+    names_indexes: true,
 };
 
 #[async_trait]
@@ -34,78 +34,171 @@ impl ListStore for MySqlStore {
         request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
         let stage = self.stage().await?;
-        attempt!(self.reading(), |connection| read(
-            connection, filter, order, request, stage
-        ))
+        let list = List {
+            filter,
+            order,
+            request,
+            dialect: match stage {
+                Stage::Adopting => ADOPTING,
+                Stage::Finished => FINISHED,
+            },
+            is_counted: stage == Stage::Finished,
+        };
+        attempt!(self.reading(), |connection| list.read(connection))
     }
 }
 
-/// A page and its total; from the counter rows, unless an old service still writes past them.
-async fn read(
-    connection: &mut MySqlConnection,
-    filter: &Filter,
+/// A page to be read and its total.
+struct List<'a> {
+    filter: &'a Filter,
     order: Order,
     request: PageRequest,
-    stage: Stage,
-) -> Result<Page<Post>, sqlx::Error> {
-    let (counted, dialect) = match stage {
-        Stage::Adopting => (false, ADOPTING),
-        Stage::Finished => (true, FINISHED),
-    };
-    let total = match list::counted_scope(filter).filter(|_| counted) {
-        Some(scope) => total(connection, scope).await?,
-        None => count(connection, filter).await?,
-    };
-    if list::is_beyond(filter, request, total) {
-        return Ok(list::assemble(vec![], filter, order, request, total));
+    dialect: Dialect,
+    /// Counter rows are right: no old service writes past them.
+    is_counted: bool,
+}
+
+/// A row of a page that tells the total.
+#[derive(FromRow)]
+struct CountedRow {
+    #[sqlx(flatten)]
+    post: PostRow,
+    /// NULL: there is no counter row, thus no post.
+    total: Option<i64>,
+}
+
+impl List<'_> {
+    async fn read(&self, connection: &mut MySqlConnection) -> Result<Page<Post>, sqlx::Error> {
+        match list::way(self.filter, self.order, self.request, self.is_counted) {
+            Way::Together => self.read_together(connection).await,
+            Way::PageFirst => self.read_page_first(connection).await,
+            Way::TotalFirst => {
+                let total = self.total(connection).await?;
+                let from = list::plain_start(self.request);
+                self.read_within(connection, total, Some(from)).await
+            }
+            Way::Guided(scope) => {
+                let (total, from) = self.seek(connection, scope).await?;
+                self.read_within(connection, total, from).await
+            }
+        }
     }
-    let scope = list::guided_scope(filter, order, request).filter(|_| counted);
-    let from = match scope {
-        Some(scope) => match bucket(connection, scope, order.direction, request.offset()).await? {
-            Some(from) => from,
-            None => return Ok(list::assemble(vec![], filter, order, request, total)),
-        },
-        None => list::plain_start(request),
-    };
-    let statement = list::page(dialect, filter, order, from, request.size);
-    let query = sqlx::query_as::<_, PostRow>(&statement.text);
-    let rows = bind_values!(query, statement).fetch_all(connection).await?;
-    Ok(list::assemble(
-        convert_posts(rows),
-        filter,
-        order,
-        request,
-        total,
-    ))
-}
 
-async fn total(connection: &mut MySqlConnection, scope: &str) -> Result<i64, sqlx::Error> {
-    let total: Option<i64> = sqlx::query_scalar(
-        "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
-    )
-    .bind(scope)
-    .fetch_optional(connection)
-    .await?;
-    Ok(total.unwrap_or(0))
-}
+    async fn read_together(
+        &self,
+        connection: &mut MySqlConnection,
+    ) -> Result<Page<Post>, sqlx::Error> {
+        let total = match self.scope() {
+            Some(scope) => Total::Counter(scope),
+            None => Total::Counted,
+        };
+        let statement = self.statement(list::plain_start(self.request), total);
+        let query = sqlx::query_as::<_, CountedRow>(&statement.text);
+        let rows = bind_values!(query, statement)
+            .fetch_all(&mut *connection)
+            .await?;
+        let total = match rows.first() {
+            Some(row) => row.total.unwrap_or(0),
+            None => self.total(connection).await?,
+        };
+        Ok(self.page(rows.into_iter().map(|row| row.post).collect(), total))
+    }
 
-async fn count(connection: &mut MySqlConnection, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let statement = list::count(filter);
-    let query = sqlx::query_scalar(&statement.text);
-    bind_values!(query, statement).fetch_one(connection).await
-}
+    async fn read_page_first(
+        &self,
+        connection: &mut MySqlConnection,
+    ) -> Result<Page<Post>, sqlx::Error> {
+        let rows = self
+            .rows(connection, list::plain_start(self.request))
+            .await?;
+        let total = match list::told_by_last_page(self.request, rows.len()) {
+            Some(total) => total,
+            None => self.total(connection).await?,
+        };
+        Ok(self.page(rows, total))
+    }
 
-/// Where the entry after so many others is, by two short scans of counter rows.
-async fn bucket(
-    connection: &mut MySqlConnection,
-    scope: &str,
-    direction: Direction,
-    skipped: i64,
-) -> Result<Option<From>, sqlx::Error> {
-    let mut range = (1, 0, i64::from(i32::MAX));
-    let mut skipped = skipped;
-    loop {
-        let (level, first, last) = range;
+    /// The page that begins at a place, unless it begins behind the end.
+    async fn read_within(
+        &self,
+        connection: &mut MySqlConnection,
+        total: i64,
+        from: Option<From>,
+    ) -> Result<Page<Post>, sqlx::Error> {
+        let is_beyond = list::is_beyond(self.filter, self.request, total);
+        let rows = match from.filter(|_| !is_beyond) {
+            Some(from) => self.rows(connection, from).await?,
+            None => vec![],
+        };
+        Ok(self.page(rows, total))
+    }
+
+    /// The scope whose counter row tells the total, if one does.
+    fn scope(&self) -> Option<&str> {
+        list::counted_scope(self.filter).filter(|_| self.is_counted)
+    }
+
+    fn statement(&self, from: From, total: Total<'_>) -> Statement {
+        let size = self.request.size;
+        list::page(self.dialect, self.filter, self.order, from, size, total)
+    }
+
+    fn page(&self, rows: Vec<PostRow>, total: i64) -> Page<Post> {
+        let posts = convert_posts(rows);
+        list::assemble(posts, self.filter, self.order, self.request, total)
+    }
+
+    async fn rows(
+        &self,
+        connection: &mut MySqlConnection,
+        from: From,
+    ) -> Result<Vec<PostRow>, sqlx::Error> {
+        let statement = self.statement(from, Total::Elsewhere);
+        let query = sqlx::query_as(&statement.text);
+        bind_values!(query, statement).fetch_all(connection).await
+    }
+
+    async fn total(&self, connection: &mut MySqlConnection) -> Result<i64, sqlx::Error> {
+        let Some(scope) = self.scope() else {
+            let statement = list::count(self.filter);
+            let query = sqlx::query_scalar(&statement.text);
+            return bind_values!(query, statement).fetch_one(connection).await;
+        };
+        let total: Option<i64> = sqlx::query_scalar(
+            "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
+        )
+        .bind(scope)
+        .fetch_optional(connection)
+        .await?;
+        Ok(total.unwrap_or(0))
+    }
+
+    /// The total, and where the page begins: two short scans of counter rows.
+    async fn seek(
+        &self,
+        connection: &mut MySqlConnection,
+        scope: &str,
+    ) -> Result<(i64, Option<From>), sqlx::Error> {
+        const PARTS: i64 = LEVEL_1 / LEVEL_2;
+        let all = (1, 0, i64::from(i32::MAX));
+        let buckets = self.buckets(connection, scope, all).await?;
+        let total = buckets.iter().map(|(_, visible)| visible).sum();
+        let Some((bucket, offset)) = seek(buckets, self.request.offset()) else {
+            return Ok((total, None));
+        };
+        let parts = (2, bucket * PARTS, bucket * PARTS + PARTS - 1);
+        let buckets = self.buckets(connection, scope, parts).await?;
+        let from = seek(buckets, offset).map(|(bucket, offset)| From::Bucket { bucket, offset });
+        Ok((total, from))
+    }
+
+    /// Counter rows of a level from a first bucket to a last one, in the list's direction.
+    async fn buckets(
+        &self,
+        connection: &mut MySqlConnection,
+        scope: &str,
+        (level, first, last): (i64, i64, i64),
+    ) -> Result<Vec<(i64, i64)>, sqlx::Error> {
         let mut rows: Vec<(i64, i64)> = sqlx::query_as(
             "SELECT CAST(bucket AS SIGNED), visible FROM post_totals \
              WHERE scope = ? AND level = ? AND bucket BETWEEN ? AND ? ORDER BY bucket",
@@ -114,19 +207,11 @@ async fn bucket(
         .bind(level)
         .bind(first)
         .bind(last)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await?;
-        if direction == Direction::Descending {
+        if self.order.direction == Direction::Descending {
             rows.reverse();
         }
-        let Some((bucket, offset)) = seek(rows, skipped) else {
-            return Ok(None);
-        };
-        if level == 2 {
-            return Ok(Some(From::Bucket { bucket, offset }));
-        }
-        let parts = LEVEL_1 / LEVEL_2;
-        range = (2, bucket * parts, bucket * parts + parts - 1);
-        skipped = offset;
+        Ok(rows)
     }
 }

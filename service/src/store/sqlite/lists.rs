@@ -5,7 +5,7 @@ use crate::{
     board::{Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
-        list::{self, Dialect, bind_values},
+        list::{self, Dialect, Total, bind_values},
         rows::{PostRow, convert_posts},
     },
 };
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 const DIALECT: Dialect = Dialect {
     columns: post_columns!(),
-    by_latest: "",
+    names_indexes: false,
 };
 
 #[async_trait]
@@ -29,7 +29,7 @@ impl ListStore for SqliteStore {
             return Ok(list::assemble(vec![], filter, order, request, total));
         }
         let from = list::plain_start(request);
-        let statement = list::page(DIALECT, filter, order, from, request.size);
+        let statement = list::page(DIALECT, filter, order, from, request.size, Total::Elsewhere);
         let query = sqlx::query_as::<_, PostRow>(&statement.text);
         let rows = bind_values!(query, statement)
             .fetch_all(&self.readers)
