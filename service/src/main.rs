@@ -1,11 +1,15 @@
 //! The `post-service` program: each command is one function call.
 
+use mimalloc::MiMalloc;
 use post_service::{
     cli::{Cli, Command, ReadError},
     config::Settings,
     healthcheck, http, serve, store, telemetry,
 };
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// `EX_TEMPFAIL` of sysexits.h: the same run may succeed later.
 const TEMPORARY_FAILURE: u8 = 75;

@@ -50,6 +50,7 @@ use rate::Limits;
 use reads::Reads;
 use secrecy::SecretString;
 use std::{ops::Deref, sync::Arc};
+use tower::util::MapRequestLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -141,23 +142,23 @@ pub fn router(app: App, gate: &Gate) -> Router {
         trusted_proxies: gate.trusted_proxies.clone().into(),
     };
     let observer = Observer::new(app.readiness.clone(), &gate.secret_key);
-    let limits = gate.limits.clone();
     routes
         .merge(docs::router(api))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)
-        .layer(middleware::from_fn(limits::deadline))
-        .layer(middleware::from_fn_with_state(limits, rate::limit))
-        .layer(limits::catch_panics())
-        .layer(middleware::from_fn(problem::rewrite))
-        .layer(limits::compression())
-        .layer(limits::cors(&gate.cors_origins))
-        .layer(limits::no_sniffing())
-        .layer(limits::https_only(gate.hsts_max_age))
-        .layer(middleware::from_fn_with_state(observer, observe::request))
-        .layer(middleware::from_fn_with_state(
-            recogniser,
-            caller::recognise,
+        // From outside in. One layer of many parts: each layer of a router's costs every request
+        // allocations.
+        .layer((
+            MapRequestLayer::new(move |request| caller::recognise(&recogniser, request)),
+            middleware::from_fn_with_state(observer, observe::request),
+            limits::https_only(gate.hsts_max_age),
+            limits::no_sniffing(),
+            limits::cors(&gate.cors_origins),
+            limits::compression(),
+            middleware::from_fn(problem::rewrite),
+            limits::catch_panics(),
+            middleware::from_fn_with_state(gate.limits.clone(), rate::limit),
+            middleware::from_fn(limits::deadline),
         ))
         .with_state(app)
 }

@@ -1,6 +1,6 @@
 //! Likes in MySQL.
 
-use super::{MySqlStore, adoption::Stage, posts::lock};
+use super::{MySqlStore, adoption::Stage};
 use crate::{
     board::{KstTime, LikeRefusal, LikeState, Liker, PostId, Step, Wish, new_id},
     store::{LikeStore, StoreError},
@@ -69,18 +69,15 @@ impl LikeAttempt<'_> {
     ) -> Result<Result<LikeState, LikeRefusal>, sqlx::Error> {
         let mut transaction = connection.begin().await?;
         // First of all, so that likes of a post come one after the other and never in circles.
-        if lock(&mut transaction, self.post, self.stage)
-            .await?
-            .is_none()
-        {
+        let Some(like_count) = self.lock(&mut transaction).await? else {
             return Ok(Err(LikeRefusal::Missing));
-        }
+        };
         let existing = self.existing(&mut transaction).await?;
         if repeated && self.was_done(existing.as_ref()) {
-            return self
-                .state(&mut transaction, existing.is_some())
-                .await
-                .map(Ok);
+            return Ok(Ok(LikeState {
+                is_liked: existing.is_some(),
+                like_count,
+            }));
         }
         let verified = existing.as_ref().map(|(_, verified)| *verified);
         let step = self.wish.step(self.liker, verified);
@@ -89,15 +86,28 @@ impl LikeAttempt<'_> {
         }
         let like_id = existing.map_or_else(|| self.like_id.clone(), |(id, _)| id);
         self.take(&mut transaction, step, &like_id).await?;
-        let is_liked = match step {
-            Step::Add => true,
-            Step::Remove => false,
-            _ => verified.is_some(),
-        };
-        let state = self.state(&mut transaction, is_liked).await?;
         self.begin(step, like_id);
         transaction.commit().await?;
-        Ok(Ok(state))
+        let (is_liked, by) = match step {
+            Step::Add => (true, 1),
+            Step::Remove => (false, -1),
+            _ => (verified.is_some(), 0),
+        };
+        Ok(Ok(LikeState {
+            is_liked,
+            like_count: like_count + by,
+        }))
+    }
+
+    /// Locks the post, if it is visible; its likes.
+    async fn lock(&self, transaction: &mut MySqlConnection) -> Result<Option<i64>, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT CAST(COALESCE(like_count, 0) AS SIGNED) FROM posts \
+             WHERE id = ? AND status = 'visible' FOR UPDATE",
+        )
+        .bind(self.post.as_str())
+        .fetch_optional(transaction)
+        .await
     }
 
     /// The like that is there: its id and whether it is verified.
@@ -164,23 +174,6 @@ impl LikeAttempt<'_> {
         .execute(transaction)
         .await
         .map(drop)
-    }
-
-    async fn state(
-        &self,
-        transaction: &mut MySqlConnection,
-        is_liked: bool,
-    ) -> Result<LikeState, sqlx::Error> {
-        let like_count = sqlx::query_scalar(
-            "SELECT CAST(COALESCE(like_count, 0) AS SIGNED) FROM posts WHERE id = ? FOR UPDATE",
-        )
-        .bind(self.post.as_str())
-        .fetch_one(transaction)
-        .await?;
-        Ok(LikeState {
-            is_liked,
-            like_count,
-        })
     }
 
     fn begin(&self, step: Step, like_id: String) {
