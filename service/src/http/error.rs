@@ -339,6 +339,7 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%error, "database unavailable");
                 Self::Unavailable
             }
+            StoreError::Busy => Self::Unavailable,
             StoreError::Failed(error) => {
                 tracing::error!(%error, "database failure");
                 Self::Internal

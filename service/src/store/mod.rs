@@ -137,6 +137,9 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded or not ready; worth another try soon.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] Arc<sqlx::Error>),
+    /// More is asked of the database already than it can answer soon.
+    #[error("too many searches at once")]
+    Busy,
     /// A value is longer than the column of this adopted database.
     #[error("a value is too long for its column: {0}")]
     TooLong(#[source] Arc<sqlx::Error>),

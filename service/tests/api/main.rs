@@ -36,6 +36,7 @@ mod problem;
 mod replay;
 mod replica;
 mod schemathesis;
+mod searches;
 mod swagger;
 mod system;
 mod tokens;

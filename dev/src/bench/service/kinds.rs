@@ -74,7 +74,7 @@ impl Kind {
             Self::Author => "list of an author",
             Self::Page5000 => "list, page 5000",
             Self::Cursor => "list, cursors far down",
-            Self::Detail => "post, any",
+            Self::Detail => "post, seen before",
             Self::SearchCommon => "search, common words",
             Self::SearchRare => "search, rare words",
             Self::SearchMissing => "search, missing words",
@@ -108,8 +108,15 @@ impl Kind {
         match self {
             Self::Health | Self::List | Self::Page5000 | Self::Popular => 1_000,
             Self::NewViewers => 100_000,
+            // All of them are sent while warming up.
+            Self::Detail => 5_000,
             _ => 20_000,
         }
+    }
+
+    /// Whether each measurement sends the same, so that its viewers have been counted.
+    pub(super) fn is_repeated(self) -> bool {
+        self == Self::Detail
     }
 
     /// The line of the n-th request to the service.

@@ -271,7 +271,7 @@ struct Bench<'a> {
     material: Material,
     wrk: Wrk,
     time: Duration,
-    /// Requests made until now: no measurement repeats another's.
+    /// Requests made until now: no measurement repeats another's, unless it shall.
     sent: u64,
 }
 
@@ -337,8 +337,9 @@ impl Bench<'_> {
 
     /// The next requests to the service, and to the ceiling.
     fn lines(&mut self, kind: Kind) -> (Vec<String>, Vec<String>) {
-        let numbers = self.sent..self.sent + kind.requests();
-        self.sent = numbers.end;
+        let first = if kind.is_repeated() { 0 } else { self.sent };
+        let numbers = first..first + kind.requests();
+        self.sent = self.sent.max(numbers.end);
         let service = numbers.clone();
         let service = service.map(|n| kind.service_line(&self.material, n));
         let ceiling = numbers.map(|n| kind.ceiling_line(&self.material, n));

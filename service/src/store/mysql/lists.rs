@@ -33,6 +33,10 @@ impl ListStore for MySqlStore {
         order: Order,
         request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
+        let _turn = match filter.search {
+            Some(_) => Some(self.searches.turn().await?),
+            None => None,
+        };
         let stage = self.stage().await?;
         let list = List {
             filter,

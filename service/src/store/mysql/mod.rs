@@ -85,12 +85,14 @@ mod numbers;
 mod posts;
 mod remembered;
 mod replica;
+mod searches;
 mod totals;
 mod upkeep;
 mod views;
 
 use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};
 use replica::Replica;
+use searches::Searches;
 
 /// Prepared statements kept on a connection: all there are (about 190 of them are lists).
 const STATEMENTS: usize = 256;
@@ -102,6 +104,7 @@ pub struct MySqlStore {
     limit: u32,
     known_totals: Arc<totals::Known>,
     finished: Arc<adoption::Finished>,
+    searches: Arc<Searches>,
     replica: Option<Arc<Replica>>,
 }
 
@@ -122,6 +125,7 @@ impl MySqlStore {
             limit: pool_size,
             known_totals: Arc::default(),
             finished: Arc::default(),
+            searches: Searches::on_pool(pool_size).into(),
             replica: None,
         }
     }
