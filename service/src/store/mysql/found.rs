@@ -15,8 +15,9 @@ macro_rules! found_one {
         concat!(
             "SELECT ",
             post_columns!($version),
-            ", EXISTS(SELECT 1 FROM post_views v WHERE v.day = ? AND v.post_id = ? \
-             AND v.viewer = ?) AS is_counted FROM posts p WHERE p.id = ? AND p.status = 'visible'"
+            ", v.viewer IS NOT NULL AS is_counted FROM posts p \
+             LEFT JOIN post_views v ON v.day = ? AND v.post_id = ? AND v.viewer = ? \
+             WHERE p.id = ? AND p.status = 'visible'"
         )
     };
 }
