@@ -26,15 +26,15 @@ async fn a_flood_of_slow_searches_is_refused_and_stops_nothing_else_on_mysql() {
     assert_eq!(categories.status, StatusCode::OK);
 
     holder.execute("UNLOCK TABLES").await.unwrap();
-    let (mut found, mut refused) = (0, 1);
+    let mut found = 0;
     while let Some(answer) = searches.next().await {
         match answer.status {
             StatusCode::OK => found += 1,
-            StatusCode::SERVICE_UNAVAILABLE => refused += 1,
+            StatusCode::SERVICE_UNAVAILABLE => {}
             status => panic!("{status}: {}", answer.text),
         }
     }
-    assert!(found > 0 && refused > 0, "{found} found, {refused} refused");
+    assert!(found > 0, "those who waited are answered");
     until("searches are answered again", async || {
         service.get("/api/v1/posts?q=title").await.json["meta"]["total"] == 1
     })
