@@ -8,7 +8,9 @@ use super::totals::{LEVEL_2, WHOLE_BOARD};
 use crate::board::{Cursor, Direction, Filter, Order, Page, PageRequest, Post, SortKey, Start};
 
 /// With a search, counting ends here and the total is a lower bound.
-const SEARCH_COUNT_LIMIT: i64 = 1_000;
+pub(super) const SEARCH_COUNT_LIMIT: i64 = 1_000;
+/// Lists of numbers are padded to one of these lengths, so that few different texts come of them.
+const LENGTHS: [usize; 3] = [16, 128, 1_024];
 /// Up to here skipping index entries is as cheap as finding the way by the counter rows.
 const SHORT_OFFSET: i64 = LEVEL_2;
 
@@ -24,6 +26,32 @@ pub(super) struct Statement {
 pub(super) enum Value {
     Text(String),
     Integer(i64),
+}
+
+/// Which posts are listed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matching<'a> {
+    filter: &'a Filter,
+    among: Option<&'a [i64]>,
+}
+
+impl<'a> Matching<'a> {
+    /// Those of these numbers that match a filter.
+    pub(super) fn among(filter: &'a Filter, numbers: &'a [i64]) -> Self {
+        Self {
+            filter,
+            among: Some(numbers),
+        }
+    }
+}
+
+impl<'a> std::convert::From<&'a Filter> for Matching<'a> {
+    fn from(filter: &'a Filter) -> Self {
+        Self {
+            filter,
+            among: None,
+        }
+    }
 }
 
 impl Statement {
@@ -43,8 +71,11 @@ impl Statement {
     }
 
     /// The conditions of a filter, after `WHERE`.
-    fn conditions(&mut self, filter: &Filter) -> &mut Self {
+    fn conditions(&mut self, Matching { filter, among }: Matching<'_>) -> &mut Self {
         self.push(" WHERE status = 'visible'");
+        if let Some(numbers) = among {
+            self.among(numbers);
+        }
         if let Some(id) = &filter.category_id {
             self.push(" AND category_id = ").value(id);
         }
@@ -56,6 +87,17 @@ impl Statement {
             self.push(" ESCAPE '!'");
         }
         self
+    }
+
+    fn among(&mut self, numbers: &[i64]) {
+        let padded = LENGTHS.into_iter().find(|length| numbers.len() <= *length);
+        let padding = numbers.last().copied().unwrap_or_default();
+        self.push(" AND No IN (");
+        for place in 0..padded.unwrap_or(numbers.len()) {
+            self.push(if place == 0 { "" } else { ", " });
+            self.integer(numbers.get(place).copied().unwrap_or(padding));
+        }
+        self.push(")");
     }
 }
 
@@ -116,7 +158,11 @@ pub(super) enum Total<'a> {
 
 /// After the table's name: the index to walk, where the database must be told. Without a category or
 /// an author there is one for each order; only that of the latest posts holds titles.
-fn walked_index(dialect: Dialect, filter: &Filter, order: Order) -> &'static str {
+fn walked_index(
+    dialect: Dialect,
+    Matching { filter, .. }: Matching<'_>,
+    order: Order,
+) -> &'static str {
     let is_whole_board = filter.category_id.is_none() && filter.user_id.is_none();
     if !dialect.names_indexes || !is_whole_board {
         return "";
@@ -131,28 +177,29 @@ fn walked_index(dialect: Dialect, filter: &Filter, order: Order) -> &'static str
 }
 
 /// One page of posts and one entry more, which tells whether there is a next page.
-pub(super) fn page(
+pub(super) fn page<'a>(
     dialect: Dialect,
-    filter: &Filter,
+    matching: impl Into<Matching<'a>>,
     order: Order,
     from: From,
     size: u32,
     total: Total<'_>,
 ) -> Statement {
+    let matching = matching.into();
     let mut statement = Statement::default();
     let limit = i64::from(size) + 1;
-    let index = walked_index(dialect, filter, order);
+    let index = walked_index(dialect, matching, order);
     statement.push("SELECT ").push(dialect.columns);
-    total_column(&mut statement, filter, total);
+    total_column(&mut statement, matching, total);
     statement.push(" FROM posts p JOIN (");
     match (from, column(order.key)) {
         (From::After(cursor), Some(column)) => {
             let place = (column, cursor);
-            after_value(&mut statement, filter, order, index, place, limit);
+            after_value(&mut statement, matching, order, index, place, limit);
         }
         (from, _) => {
             statement.push("SELECT id FROM posts").push(index);
-            range(&mut statement, filter, order, from, limit);
+            range(&mut statement, matching, order, from, limit);
         }
     }
     statement.push(") page ON page.id = p.id");
@@ -160,7 +207,7 @@ pub(super) fn page(
     statement
 }
 
-fn total_column(statement: &mut Statement, filter: &Filter, total: Total<'_>) {
+fn total_column(statement: &mut Statement, matching: Matching<'_>, total: Total<'_>) {
     match total {
         Total::Elsewhere => return,
         Total::Counter(scope) => statement
@@ -168,15 +215,15 @@ fn total_column(statement: &mut Statement, filter: &Filter, total: Total<'_>) {
             .value(scope),
         Total::Counted => {
             statement.push(", (");
-            counting(statement, filter)
+            counting(statement, matching)
         }
     };
     statement.push(") AS total");
 }
 
 /// A range of index entries.
-fn range(statement: &mut Statement, filter: &Filter, order: Order, from: From, limit: i64) {
-    statement.conditions(filter);
+fn range(statement: &mut Statement, matching: Matching<'_>, order: Order, from: From, limit: i64) {
+    statement.conditions(matching);
     let offset = match from {
         From::Offset(offset) => offset,
         From::Bucket { bucket, offset } => {
@@ -208,7 +255,7 @@ fn range(statement: &mut Statement, filter: &Filter, order: Order, from: From, l
 /// two ranges, because neither database walks an index for `(a, b) < (x, y)`.
 fn after_value(
     statement: &mut Statement,
-    filter: &Filter,
+    matching: Matching<'_>,
     order: Order,
     index: &str,
     (column, cursor): (&str, Cursor),
@@ -225,7 +272,7 @@ fn after_value(
             .push(column)
             .push(" FROM posts")
             .push(index)
-            .conditions(filter);
+            .conditions(matching);
         statement
             .push(" AND ")
             .push(column)
@@ -276,21 +323,21 @@ fn ordered(statement: &mut Statement, alias: &str, order: Order) {
 }
 
 /// Counts matching posts; with a search at most one more than can be told exactly.
-pub(super) fn count(filter: &Filter) -> Statement {
+pub(super) fn count<'a>(matching: impl Into<Matching<'a>>) -> Statement {
     let mut statement = Statement::default();
-    counting(&mut statement, filter);
+    counting(&mut statement, matching.into());
     statement
 }
 
-fn counting<'a>(statement: &'a mut Statement, filter: &Filter) -> &'a mut Statement {
-    if filter.search.is_none() {
+fn counting<'a>(statement: &'a mut Statement, matching: Matching<'_>) -> &'a mut Statement {
+    if matching.filter.search.is_none() {
         return statement
             .push("SELECT COUNT(*) FROM posts")
-            .conditions(filter);
+            .conditions(matching);
     }
     statement
         .push("SELECT COUNT(*) FROM (SELECT 1 FROM posts")
-        .conditions(filter)
+        .conditions(matching)
         .push(" LIMIT ")
         .integer(SEARCH_COUNT_LIMIT + 1)
         .push(") matches")
@@ -447,6 +494,19 @@ mod tests {
         assert!(!statement.text.contains("DROP") && !count(&filter).text.contains("DROP"));
         let placeholders = statement.text.matches('?').count();
         assert_eq!(placeholders, statement.values.len());
+    }
+
+    #[test]
+    fn numbers_are_padded_so_that_few_texts_come_of_them() {
+        let filter = filter(None, None, Some("q"));
+        let counted = |numbers: &[i64]| count(Matching::among(&filter, numbers));
+        assert_eq!(counted(&[7, 5]).text, counted(&[1; 16]).text);
+        let statement = counted(&[7, 5]);
+        assert!(statement.text.contains(" AND No IN (?, ?, "));
+        let values = [7, 5, 5].map(Value::Integer);
+        assert_eq!(statement.values[..3], values);
+        assert_eq!(counted(&[1; 17]).text.matches('?').count(), 128 + 2);
+        assert_eq!(counted(&[1; 1_001]).text.matches('?').count(), 1_024 + 2);
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod schemathesis;
 mod searches;
 mod swagger;
 mod system;
+mod title_index;
 mod tokens;
 mod users;
 mod views;

@@ -1,11 +1,15 @@
 //! Lists of posts in MySQL.
 
-use super::{MySqlStore, adoption::Stage};
+use super::{
+    MySqlStore,
+    adoption::Stage,
+    search::{Candidates, Word},
+};
 use crate::{
-    board::{Direction, Filter, Order, Page, PageRequest, Post},
+    board::{Direction, Filter, Order, Page, PageRequest, Post, SortKey, Start},
     store::{
         ListStore, StoreError,
-        list::{self, Dialect, From, Statement, Total, Way, bind_values},
+        list::{self, Dialect, From, Matching, Statement, Total, Way, bind_values},
         rows::{PostRow, convert_posts},
         totals::{LEVEL_1, LEVEL_2, seek},
     },
@@ -33,9 +37,9 @@ impl ListStore for MySqlStore {
         order: Order,
         request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
-        let _turn = match filter.search {
-            Some(_) => Some(self.searches.turn().await?),
-            None => None,
+        let (_turn, word) = match &filter.search {
+            Some(text) => (Some(self.searches.turn().await?), self.word(text).await?),
+            None => (None, None),
         };
         let stage = self.stage().await?;
         let list = List {
@@ -48,7 +52,20 @@ impl ListStore for MySqlStore {
             },
             is_counted: stage == Stage::Finished,
         };
-        attempt!(self.reading(), |connection| list.read(connection))
+        attempt!(self.reading(), |connection| async {
+            match &word {
+                Some(word) => list.search(connection, word).await,
+                None => list.read(connection).await,
+            }
+        })
+    }
+}
+
+impl MySqlStore {
+    /// This text for the index of titles, if it can be found there.
+    async fn word(&self, text: &str) -> Result<Option<Word>, StoreError> {
+        let collation = self.indexed_collation().await?;
+        Ok(collation.and_then(|collation| Word::of(text, collation)))
     }
 }
 
@@ -96,7 +113,8 @@ impl List<'_> {
             Some(scope) => Total::Counter(scope),
             None => Total::Counted,
         };
-        let statement = self.statement(list::plain_start(self.request), total);
+        let from = list::plain_start(self.request);
+        let statement = self.statement(self.filter.into(), from, total);
         let query = sqlx::query_as::<_, CountedRow>(&statement.text);
         let rows = bind_values!(query, statement)
             .fetch_all(&mut *connection)
@@ -112,9 +130,8 @@ impl List<'_> {
         &self,
         connection: &mut MySqlConnection,
     ) -> Result<Page<Post>, sqlx::Error> {
-        let rows = self
-            .rows(connection, list::plain_start(self.request))
-            .await?;
+        let from = list::plain_start(self.request);
+        let rows = self.rows(connection, self.filter.into(), from).await?;
         let total = match list::told_by_last_page(self.request, rows.len()) {
             Some(total) => total,
             None => self.total(connection).await?,
@@ -131,7 +148,7 @@ impl List<'_> {
     ) -> Result<Page<Post>, sqlx::Error> {
         let is_beyond = list::is_beyond(self.filter, self.request, total);
         let rows = match from.filter(|_| !is_beyond) {
-            Some(from) => self.rows(connection, from).await?,
+            Some(from) => self.rows(connection, self.filter.into(), from).await?,
             None => vec![],
         };
         Ok(self.page(rows, total))
@@ -142,9 +159,9 @@ impl List<'_> {
         list::counted_scope(self.filter).filter(|_| self.is_counted)
     }
 
-    fn statement(&self, from: From, total: Total<'_>) -> Statement {
+    fn statement(&self, matching: Matching<'_>, from: From, total: Total<'_>) -> Statement {
         let size = self.request.size;
-        list::page(self.dialect, self.filter, self.order, from, size, total)
+        list::page(self.dialect, matching, self.order, from, size, total)
     }
 
     fn page(&self, rows: Vec<PostRow>, total: i64) -> Page<Post> {
@@ -155,18 +172,17 @@ impl List<'_> {
     async fn rows(
         &self,
         connection: &mut MySqlConnection,
+        matching: Matching<'_>,
         from: From,
     ) -> Result<Vec<PostRow>, sqlx::Error> {
-        let statement = self.statement(from, Total::Elsewhere);
+        let statement = self.statement(matching, from, Total::Elsewhere);
         let query = sqlx::query_as(&statement.text);
         bind_values!(query, statement).fetch_all(connection).await
     }
 
     async fn total(&self, connection: &mut MySqlConnection) -> Result<i64, sqlx::Error> {
         let Some(scope) = self.scope() else {
-            let statement = list::count(self.filter);
-            let query = sqlx::query_scalar(&statement.text);
-            return bind_values!(query, statement).fetch_one(connection).await;
+            return self.count(connection, self.filter.into()).await;
         };
         let total: Option<i64> = sqlx::query_scalar(
             "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
@@ -175,6 +191,16 @@ impl List<'_> {
         .fetch_optional(connection)
         .await?;
         Ok(total.unwrap_or(0))
+    }
+
+    async fn count(
+        &self,
+        connection: &mut MySqlConnection,
+        matching: Matching<'_>,
+    ) -> Result<i64, sqlx::Error> {
+        let statement = list::count(matching);
+        let query = sqlx::query_scalar(&statement.text);
+        bind_values!(query, statement).fetch_one(connection).await
     }
 
     /// The total, and where the page begins: two short scans of counter rows. (One statement for both
@@ -218,5 +244,72 @@ impl List<'_> {
             rows.reverse();
         }
         Ok(rows)
+    }
+}
+
+/// Pages of posts that have a word in their titles.
+impl List<'_> {
+    async fn search(
+        &self,
+        connection: &mut MySqlConnection,
+        word: &Word,
+    ) -> Result<Page<Post>, sqlx::Error> {
+        let found = Candidates::of(connection, word).await?;
+        if !found.are_all() && !found.are_certain {
+            return self.read(connection).await;
+        }
+        let rows = match self.on_page(&found) {
+            Some(numbers) if numbers.is_empty() => vec![],
+            Some(numbers) => {
+                let matching = Matching::among(self.filter, &numbers);
+                self.rows(connection, matching, From::Offset(0)).await?
+            }
+            None => {
+                let from = list::plain_start(self.request);
+                self.rows(connection, self.matching(&found), from).await?
+            }
+        };
+        let total = if self.is_whole_board() && found.are_certain {
+            i64::try_from(found.numbers.len()).unwrap_or(i64::MAX)
+        } else {
+            self.count(connection, self.matching(&found)).await?
+        };
+        Ok(self.page(rows, total))
+    }
+
+    /// The numbers on the page and the next one, if what was found tells them.
+    fn on_page(&self, found: &Candidates) -> Option<Vec<i64>> {
+        let is_told = self.is_whole_board()
+            && found.are_certain
+            && self.order.key == SortKey::Created
+            && matches!(self.request.start, Start::Page(_));
+        let offset = usize::try_from(self.request.offset()).ok()?;
+        let end = offset + usize::try_from(self.request.size).ok()? + 1;
+        let is_reached = match self.order.direction {
+            Direction::Descending => found.are_all() || end <= found.numbers.len(),
+            Direction::Ascending => found.are_all(),
+        };
+        if !is_told || !is_reached {
+            return None;
+        }
+        let count = end - offset;
+        let numbers = found.numbers.iter().copied();
+        Some(match self.order.direction {
+            Direction::Descending => numbers.skip(offset).take(count).collect(),
+            Direction::Ascending => numbers.rev().skip(offset).take(count).collect(),
+        })
+    }
+
+    /// What was found narrows the filter if it is all there is.
+    fn matching<'a>(&'a self, found: &'a Candidates) -> Matching<'a> {
+        if found.are_all() {
+            Matching::among(self.filter, &found.numbers)
+        } else {
+            self.filter.into()
+        }
+    }
+
+    fn is_whole_board(&self) -> bool {
+        self.filter.category_id.is_none() && self.filter.user_id.is_none()
     }
 }

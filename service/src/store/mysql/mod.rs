@@ -85,14 +85,14 @@ mod numbers;
 mod posts;
 mod remembered;
 mod replica;
-mod searches;
+mod search;
 mod totals;
 mod upkeep;
 mod views;
 
 use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};
 use replica::Replica;
-use searches::Searches;
+pub(in crate::store) use search::index;
 
 /// Prepared statements kept on a connection: all there are (about 190 of them are lists).
 const STATEMENTS: usize = 256;
@@ -104,7 +104,8 @@ pub struct MySqlStore {
     limit: u32,
     known_totals: Arc<totals::Known>,
     finished: Arc<adoption::Finished>,
-    searches: Arc<Searches>,
+    searches: Arc<search::Turns>,
+    complete: Arc<search::Complete>,
     replica: Option<Arc<Replica>>,
 }
 
@@ -125,7 +126,8 @@ impl MySqlStore {
             limit: pool_size,
             known_totals: Arc::default(),
             finished: Arc::default(),
-            searches: Searches::on_pool(pool_size).into(),
+            searches: search::Turns::on_pool(pool_size).into(),
+            complete: Arc::default(),
             replica: None,
         }
     }

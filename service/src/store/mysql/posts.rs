@@ -1,7 +1,8 @@
 //! Posts in MySQL.
 
 use super::{
-    MySqlStore, adoption::Stage, is_duplicate, media::schedule_deletions, remembered, totals,
+    MySqlStore, adoption::Stage, is_duplicate, media::schedule_deletions, remembered,
+    search::index, totals,
 };
 use crate::{
     board::{Created, Edit, IdempotencyKey, KstTime, NewPost, PostId, Refusal, View},
@@ -96,8 +97,16 @@ impl PostStore for MySqlStore {
                 return Ok(Ok(()));
             }
             let new_category = category.as_ref().map(|(id, name)| (id.as_str(), *name));
+            let grams = match edit.title {
+                Some(_) => index::grams_of(&mut transaction, id).await?,
+                None => vec![],
+            };
             update(&mut transaction, id, edit, new_category, now).await?;
             raise_version(&mut transaction, id, stage).await?;
+            if let Some(title) = &edit.title {
+                index::remove(&mut transaction, post.number, &grams).await?;
+                index::add(&mut transaction, id, title).await?;
+            }
             if let Some((new, _)) = new_category {
                 totals::moved(&mut transaction, &post, new).await?;
             }
@@ -135,6 +144,8 @@ impl PostStore for MySqlStore {
                 .await?;
             raise_version(&mut transaction, id, stage).await?;
             schedule_deletions(&mut transaction, post.media_files.as_deref(), now).await?;
+            let grams = index::grams_of(&mut transaction, id).await?;
+            index::remove(&mut transaction, post.number, &grams).await?;
             totals::gone(&mut transaction, &post).await?;
             transaction.commit().await?;
             Ok(Ok(()))
@@ -196,6 +207,7 @@ async fn insert(
         }
         result => result?,
     }
+    index::add(&mut transaction, &post.id, &post.title).await?;
     for scope in [category_id, WHOLE_BOARD] {
         totals::shift(&mut transaction, scope, number, 1).await?;
     }

@@ -12,6 +12,7 @@
 mod categories;
 mod post_counters;
 mod sqlite;
+mod titles;
 mod totals;
 
 pub(in crate::store) use sqlite::finish as sqlite;
@@ -64,6 +65,8 @@ pub struct Finished {
     pub repaired: u64,
     /// Counter rows of lists that were not right.
     pub totals: u64,
+    /// Buckets of titles that were added to the index of searches.
+    pub indexed: u64,
     /// Whether this run ended the adoption; otherwise it had ended before.
     pub ended_adoption: bool,
 }
@@ -81,6 +84,9 @@ impl fmt::Display for Finished {
             self.posts, self.repaired
         )?;
         writeln!(f, "{} totals of lists repaired", self.totals)?;
+        if self.indexed > 0 {
+            writeln!(f, "the titles of {} buckets of posts indexed", self.indexed)?;
+        }
         f.write_str(if self.ended_adoption {
             "the adoption is finished"
         } else {
@@ -125,6 +131,7 @@ async fn run(connection: &mut MySqlConnection, say: Say) -> sqlx::Result<Finishe
     post_counters::repair(connection, say, &mut finished).await?;
     // After the categories, which decide what is counted where.
     totals::repair(connection, say, &mut finished).await?;
+    titles::index(connection, say, &mut finished).await?;
     finished.ended_adoption = watched(say, "ending the adoption", end(connection)).await?;
     Ok(finished)
 }

@@ -4,19 +4,19 @@
 use crate::store::StoreError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Searches that may wait for each that may run.
+/// Turns that may wait for each that may run.
 const WAITING: usize = 8;
 
 /// Turns of searches.
 #[derive(Debug)]
-pub(super) struct Searches {
+pub(in crate::store::mysql) struct Turns {
     running: Semaphore,
     waiting: Semaphore,
 }
 
-impl Searches {
+impl Turns {
     /// On half of a pool of so many connections.
-    pub(super) fn on_pool(connections: u32) -> Self {
+    pub(in crate::store::mysql) fn on_pool(connections: u32) -> Self {
         let running = usize::try_from(connections / 2).unwrap_or(1).max(1);
         Self {
             running: Semaphore::new(running),
@@ -28,7 +28,7 @@ impl Searches {
     ///
     /// # Errors
     /// If too many wait already, at once.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+    pub(in crate::store::mysql) async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
         if let Ok(turn) = self.running.try_acquire() {
             return Ok(turn);
         }
@@ -44,7 +44,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_waits_its_turn_and_more_are_refused() {
-        let searches = Searches::on_pool(2);
+        let searches = Turns::on_pool(2);
         let first = searches.turn().await.unwrap();
         let waiting: Vec<_> = (0..WAITING).map(|_| searches.turn().boxed()).collect();
         let mut waiting = join_all(

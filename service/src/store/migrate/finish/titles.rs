@@ -1,0 +1,103 @@
+//! The index of titles (`title_grams`).
+
+use super::{Finished, patiently};
+use crate::store::{
+    migrate::progress::{Say, Walk},
+    mysql::index::{farthest_place, select_grams},
+    totals::LEVEL_2,
+};
+use sqlx::{Connection, MySqlConnection};
+
+/// Rows deleted at once.
+const BATCH: u64 = 10_000;
+
+/// Fills the index if it does not hold every title yet.
+///
+/// Each bucket's titles stay locked until they are in it: whoever changes one of them meanwhile
+/// changes it before it is read, or in the index as well. What services write on their own meanwhile
+/// may come in twice, which does no harm.
+pub(super) async fn index(
+    connection: &mut MySqlConnection,
+    say: Say,
+    finished: &mut Finished,
+) -> sqlx::Result<()> {
+    let Some(next) = next_bucket(connection).await? else {
+        return Ok(());
+    };
+    let mut walk = Walk::new(say, "index of titles");
+    // By default a group's text is cut off after a kilobyte.
+    sqlx::query("SET SESSION group_concat_max_len = 16777216")
+        .execute(&mut *connection)
+        .await?;
+    let mut from = match next {
+        Some(bucket) => bucket,
+        None => clear(connection).await?,
+    };
+    while let Some(bucket) = bucket_at(connection, from).await? {
+        patiently!(fill(connection, bucket))?;
+        finished.indexed += 1;
+        from = bucket + 1;
+        walk.advance(usize::try_from(LEVEL_2).unwrap_or(0), from * LEVEL_2);
+    }
+    patiently!(
+        sqlx::query("UPDATE title_index SET completed_at = UTC_TIMESTAMP() WHERE id = 1")
+            .execute(&mut *connection)
+    )?;
+    Ok(())
+}
+
+/// The bucket to go on with, if an earlier run has begun; None if the index is complete.
+async fn next_bucket(connection: &mut MySqlConnection) -> sqlx::Result<Option<Option<i64>>> {
+    sqlx::query_scalar(
+        "SELECT CAST(next_bucket AS SIGNED) FROM title_index WHERE completed_at IS NULL",
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Forgets what was written beside an older service, which may have changed titles since; returns the
+/// first bucket.
+async fn clear(connection: &mut MySqlConnection) -> sqlx::Result<i64> {
+    loop {
+        let deleted = patiently!(
+            sqlx::query("DELETE FROM title_grams LIMIT ?")
+                .bind(BATCH)
+                .execute(&mut *connection)
+        )?;
+        if deleted.rows_affected() < BATCH {
+            return Ok(i64::from(i32::MIN));
+        }
+    }
+}
+
+/// The first bucket with posts from here on.
+async fn bucket_at(connection: &mut MySqlConnection, from: i64) -> sqlx::Result<Option<i64>> {
+    let number: Option<i64> =
+        sqlx::query_scalar("SELECT CAST(MIN(No) AS SIGNED) FROM posts WHERE No >= ?")
+            .bind(from * LEVEL_2)
+            .fetch_one(connection)
+            .await?;
+    Ok(number.map(|number| number.div_euclid(LEVEL_2)))
+}
+
+/// Adds a bucket's titles; a bucket that was added before is read once only.
+async fn fill(connection: &mut MySqlConnection, bucket: i64) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query(concat!(
+        "INSERT INTO title_grams (gram, bucket, postings) \
+         SELECT gram, bucket, GROUP_CONCAT(posting SEPARATOR '') FROM (",
+        select_grams!(farthest_place!()),
+        "WHERE p.status = 'visible' AND p.No >= ? AND p.No < ?) grams \
+         GROUP BY gram, bucket ORDER BY gram \
+         ON DUPLICATE KEY UPDATE postings = CONCAT(title_grams.postings, VALUES(postings))",
+    ))
+    .bind(bucket * LEVEL_2)
+    .bind((bucket + 1) * LEVEL_2)
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query("UPDATE title_index SET next_bucket = ? WHERE id = 1")
+        .bind(bucket + 1)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
+}

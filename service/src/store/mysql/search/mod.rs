@@ -1,0 +1,51 @@
+//! Searches in titles, and the index that they are answered from.
+//!
+//! `title_grams` is an inverted index: for each two neighbouring characters the places where they
+//! stand, 1,024 post numbers to a row, so that a common word is read in a few rows and a rare one in
+//! hardly any. A word is where its pairs stand at the right distances. The database computes what a
+//! pair is (the weights of its characters in the title's collation), so that the index finds what
+//! `LIKE` finds, whatever the collation of an adopted table is.
+//!
+//! 1. [`index`] keeps it right in the transactions that write titles; `migrate --finish` fills it.
+//! 2. [`candidates`] reads from it the newest posts that have a word, as many as are counted.
+//! 3. The lists (`lists.rs`) read the page among them, or walk all titles where the index cannot tell:
+//!    one character, or a place beyond the matches that are counted.
+//!
+//! [`turns`] bounds how many searches run at once.
+
+mod candidates;
+pub(in crate::store) mod index;
+mod postings;
+mod turns;
+
+pub(super) use candidates::{Candidates, Word};
+pub(super) use turns::Turns;
+
+use super::MySqlStore;
+use crate::store::StoreError;
+use std::sync::{Arc, OnceLock};
+
+/// The collation of titles, once the index is known to hold all of them.
+#[derive(Debug, Default)]
+pub(super) struct Complete(OnceLock<Arc<str>>);
+
+impl MySqlStore {
+    /// The collation of titles if every title is in the index: always on a database that this service
+    /// made, after `migrate --finish` on an adopted one. Asks the database until it says so once.
+    pub(super) async fn indexed_collation(&self) -> Result<Option<Arc<str>>, StoreError> {
+        if let Some(collation) = self.complete.0.get() {
+            return Ok(Some(collation.clone()));
+        }
+        let collation: Option<String> = attempt!(self.reading(), |connection| {
+            sqlx::query_scalar(
+                "SELECT CAST(c.collation_name AS CHAR) FROM title_index i \
+                 JOIN information_schema.columns c ON c.table_schema = DATABASE() \
+                 AND c.table_name = 'posts' AND c.column_name = 'title' \
+                 WHERE i.completed_at IS NOT NULL",
+            )
+            .fetch_optional(connection)
+        })?;
+        let collation = collation.map(Arc::from);
+        Ok(collation.map(|collation| self.complete.0.get_or_init(|| collation).clone()))
+    }
+}
