@@ -140,6 +140,11 @@ pub enum ApiError {
     /// Something this service needs does not answer.
     #[error("일시적으로 서비스를 이용할 수 없습니다. 잠시 후 다시 시도해 주세요")]
     Unavailable,
+    /// A search that takes too long, or has to wait too long for others.
+    #[error(
+        "검색에 시간이 너무 오래 걸립니다. 검색어를 두 글자 이상으로 입력하거나 잠시 후 다시 시도해 주세요"
+    )]
+    SlowSearch,
     /// A fault of ours.
     #[error("서버 오류가 발생했습니다")]
     Internal,
@@ -175,7 +180,7 @@ impl ApiError {
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Media(fault) => fault.status(),
             Self::CommentServiceFails => StatusCode::BAD_GATEWAY,
-            Self::Timeout | Self::Unavailable | Self::NoCommentService => {
+            Self::Timeout | Self::Unavailable | Self::SlowSearch | Self::NoCommentService => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -204,6 +209,7 @@ impl ApiError {
             Self::KeyReused => "idempotency_key_reused",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::SlowSearch => "slow_search",
             Self::Internal => "internal",
         }
     }
@@ -246,7 +252,7 @@ impl ApiError {
             Self::Token(_) | Self::SignInRequired => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::Timeout | Self::Unavailable => {
+            Self::Timeout | Self::Unavailable | Self::SlowSearch => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             Self::TooManyRequests(seconds) => {
@@ -339,7 +345,7 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%error, "database unavailable");
                 Self::Unavailable
             }
-            StoreError::Busy => Self::Unavailable,
+            StoreError::SlowSearch => Self::SlowSearch,
             StoreError::Failed(error) => {
                 tracing::error!(%error, "database failure");
                 Self::Internal

@@ -35,6 +35,11 @@ pub(super) fn is_locked_by_another(error: &sqlx::Error) -> bool {
     mysql_code(error).is_some_and(|code| matches!(code, 3572 | 1205))
 }
 
+/// Whether the server gave up a statement that took too long (MySQL's number, MariaDB's).
+pub(super) fn is_out_of_time(error: &sqlx::Error) -> bool {
+    mysql_code(error).is_some_and(|code| matches!(code, 3024 | 1969))
+}
+
 /// Whether a value is longer than its column: an adopted table's may be shorter than ours.
 pub(super) fn is_too_long(error: &sqlx::Error) -> bool {
     mysql_code(error) == Some(1406)

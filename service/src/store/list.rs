@@ -9,6 +9,10 @@ use crate::board::{Cursor, Direction, Filter, Order, Page, PageRequest, Post, So
 
 /// With a search, counting ends here and the total is a lower bound.
 pub(super) const SEARCH_COUNT_LIMIT: i64 = 1_000;
+/// What begins a statement that compares titles, which may be all there are: MySQL and MariaDB each give
+/// it up after a while, and read the other's limit as a comment.
+const SELECT_LIMITED: &str = "/*M! SET STATEMENT max_statement_time = 1.4 FOR */ \
+    SELECT /*+ MAX_EXECUTION_TIME(1400) */ ";
 /// Lists of numbers are padded to one of these lengths, so that few different texts come of them.
 const LENGTHS: [usize; 3] = [16, 128, 1_024];
 /// Up to here skipping index entries is as cheap as finding the way by the counter rows.
@@ -55,6 +59,16 @@ impl<'a> std::convert::From<&'a Filter> for Matching<'a> {
 }
 
 impl Statement {
+    /// One that selects posts with this filter.
+    fn select(filter: &Filter) -> Self {
+        let mut statement = Self::default();
+        statement.push(match filter.search {
+            Some(_) => SELECT_LIMITED,
+            None => "SELECT ",
+        });
+        statement
+    }
+
     fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
@@ -186,10 +200,10 @@ pub(super) fn page<'a>(
     total: Total<'_>,
 ) -> Statement {
     let matching = matching.into();
-    let mut statement = Statement::default();
+    let mut statement = Statement::select(matching.filter);
     let limit = i64::from(size) + 1;
     let index = walked_index(dialect, matching, order);
-    statement.push("SELECT ").push(dialect.columns);
+    statement.push(dialect.columns);
     total_column(&mut statement, matching, total);
     statement.push(" FROM posts p JOIN (");
     match (from, column(order.key)) {
@@ -214,7 +228,7 @@ fn total_column(statement: &mut Statement, matching: Matching<'_>, total: Total<
             .push(", (SELECT visible FROM post_totals WHERE level = 0 AND bucket = 0 AND scope = ")
             .value(scope),
         Total::Counted => {
-            statement.push(", (");
+            statement.push(", (SELECT ");
             counting(statement, matching)
         }
     };
@@ -324,23 +338,36 @@ fn ordered(statement: &mut Statement, alias: &str, order: Order) {
 
 /// Counts matching posts; with a search at most one more than can be told exactly.
 pub(super) fn count<'a>(matching: impl Into<Matching<'a>>) -> Statement {
-    let mut statement = Statement::default();
-    counting(&mut statement, matching.into());
+    let matching = matching.into();
+    let mut statement = Statement::select(matching.filter);
+    counting(&mut statement, matching);
     statement
 }
 
+/// What is counted, after `SELECT`.
 fn counting<'a>(statement: &'a mut Statement, matching: Matching<'_>) -> &'a mut Statement {
     if matching.filter.search.is_none() {
-        return statement
-            .push("SELECT COUNT(*) FROM posts")
-            .conditions(matching);
+        return statement.push("COUNT(*) FROM posts").conditions(matching);
     }
     statement
-        .push("SELECT COUNT(*) FROM (SELECT 1 FROM posts")
+        .push("COUNT(*) FROM (SELECT 1 FROM posts")
         .conditions(matching)
         .push(" LIMIT ")
         .integer(SEARCH_COUNT_LIMIT + 1)
         .push(") matches")
+}
+
+/// The numbers of the newest matching posts, one more than can be told exactly.
+pub(super) fn numbers(dialect: Dialect, filter: &Filter) -> Statement {
+    let mut statement = Statement::select(filter);
+    let order = Order::LATEST;
+    statement
+        .push("CAST(No AS SIGNED) FROM posts")
+        .push(walked_index(dialect, filter.into(), order))
+        .conditions(filter.into());
+    ordered(&mut statement, "", order);
+    statement.push(" LIMIT ").integer(SEARCH_COUNT_LIMIT + 1);
+    statement
 }
 
 /// The counter row that already knows how many posts match, if there is one.
@@ -360,33 +387,20 @@ pub(super) fn counted_scope(filter: &Filter) -> Option<&str> {
 pub(super) enum Way<'a> {
     /// One statement for both.
     Together,
-    /// The page first: counting is a search of its own, and the last page tells the total.
-    PageFirst,
     /// The total first: the way to the page is long, and there may be no such page.
     TotalFirst,
     /// By this scope's counter rows, which tell the total on the way.
     Guided(&'a str),
 }
 
-/// The way to a page; `counted` says whether counter rows may be trusted.
+/// The way to a page without a search; `counted` says whether counter rows may be trusted.
 pub(super) fn way(filter: &Filter, order: Order, request: PageRequest, counted: bool) -> Way<'_> {
     let scope = counted_scope(filter).filter(|_| counted);
     match scope {
-        _ if filter.search.is_some() => Way::PageFirst,
         _ if request.offset() <= SHORT_OFFSET => Way::Together,
         Some(scope) if order.key == SortKey::Created => Way::Guided(scope),
         _ => Way::TotalFirst,
     }
-}
-
-/// The number of matching posts, if a page of so many rows is the last one.
-pub(super) fn told_by_last_page(request: PageRequest, rows: usize) -> Option<i64> {
-    let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-    let is_last = rows <= i64::from(request.size) && (rows > 0 || request.offset() == 0);
-    let Start::Page(_) = request.start else {
-        return None;
-    };
-    is_last.then_some(request.offset() + rows)
 }
 
 /// Whether a page begins behind the end of a list that was counted to its end: nothing has to be read
@@ -510,6 +524,16 @@ mod tests {
     }
 
     #[test]
+    fn only_what_compares_titles_has_a_limit_of_its_own() {
+        let (all, searched) = (filter(None, None, None), filter(None, None, Some("q")));
+        for statement in [count(&searched), numbers(DIALECT, &searched)] {
+            assert!(statement.text.starts_with("/*M! SET STATEMENT"));
+            assert!(statement.text.contains("SELECT /*+ MAX_EXECUTION_TIME"));
+        }
+        assert!(count(&all).text.starts_with("SELECT COUNT(*)"));
+    }
+
+    #[test]
     fn walks_over_the_whole_board_name_their_index_and_no_others_do() {
         let text = |filter: &Filter, order| {
             page(
@@ -565,21 +589,6 @@ mod tests {
         assert_eq!(way(&all, Order::LATEST, 104, false), "TotalFirst");
         assert_eq!(way(&all, Order::POPULAR, 104, true), "TotalFirst");
         assert_eq!(way(&one, Order::LATEST, 104, true), "TotalFirst");
-        let searched = filter(None, None, Some("q"));
-        assert_eq!(way(&searched, Order::LATEST, 104, true), "PageFirst");
-    }
-
-    #[test]
-    fn a_last_page_tells_the_total_and_no_other_page_does() {
-        let told = |number, rows| {
-            let start = Start::Page(number);
-            told_by_last_page(PageRequest { start, size: 10 }, rows)
-        };
-        assert_eq!(told(1, 0), Some(0));
-        assert_eq!(told(1, 10), Some(10));
-        assert_eq!(told(1, 11), None);
-        assert_eq!(told(3, 1), Some(21));
-        assert_eq!(told(3, 0), None);
     }
 
     #[test]

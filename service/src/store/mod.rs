@@ -137,9 +137,9 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded or not ready; worth another try soon.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] Arc<sqlx::Error>),
-    /// More is asked of the database already than it can answer soon.
-    #[error("too many searches at once")]
-    Busy,
+    /// A search that takes too long, or has to wait too long for others.
+    #[error("the search takes too long")]
+    SlowSearch,
     /// A value is longer than the column of this adopted database.
     #[error("a value is too long for its column: {0}")]
     TooLong(#[source] Arc<sqlx::Error>),
@@ -149,6 +149,16 @@ pub enum StoreError {
     /// A read was shared and came to nothing.
     #[error(transparent)]
     Abandoned(#[from] Abandoned),
+}
+
+impl StoreError {
+    /// Of a search, which the database gives up by itself.
+    fn of_search(self) -> Self {
+        match self {
+            Self::Unavailable(error) if errors::is_out_of_time(&error) => Self::SlowSearch,
+            error => error,
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -154,6 +154,39 @@ on_every_database! {
     }
 }
 
+/// As the table of an adopted board may compare.
+async fn compares_as(database: Option<Database>, collation: &str) {
+    let Some(database) = database else { return };
+    let service = Service::on(database).await;
+    service
+        .execute(&format!(
+            "ALTER TABLE posts MODIFY title VARCHAR(200) COLLATE {collation} NOT NULL"
+        ))
+        .await;
+    for title in TITLES {
+        service.publish(&tokens::alice(), title, "c").await;
+    }
+    finds_what_titles_contain(&service, &parts(&TITLES[..12])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_compares_as_the_column_does_on_mysql() {
+    for collation in [
+        "utf8mb4_0900_ai_ci",
+        "utf8mb4_0900_as_cs",
+        "utf8mb4_general_ci",
+    ] {
+        compares_as(Database::mysql().await, collation).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_compares_as_the_column_does_on_mariadb() {
+    for collation in ["utf8mb4_unicode_ci", "utf8mb4_general_ci"] {
+        compares_as(Database::mariadb().await, collation).await;
+    }
+}
+
 /// A board whose titles hold `자주` each, `가끔` each seventh, in two categories.
 async fn large_board(service: &Service, posts: usize) {
     service

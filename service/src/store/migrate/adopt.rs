@@ -81,7 +81,7 @@ const EXPECTED: [Expected; 3] = [
     },
 ];
 
-/// What mends a wrong character set. Foreign keys between the tables forbid it (on MariaDB even
+/// What mends a wrong collation. Foreign keys between the tables forbid it (on MariaDB even
 /// while their checks are off), so they are dropped and made again.
 fn conversion(found: &[Table]) -> String {
     let mut statements = Vec::new();
@@ -125,7 +125,8 @@ struct Column {
     kind: String,
     /// E.g. `enum('visible','hidden')`.
     definition: String,
-    charset: Option<String>,
+    /// Of text.
+    collation: Option<String>,
     is_nullable: bool,
 }
 
@@ -175,18 +176,18 @@ pub(super) async fn found(connection: &mut MySqlConnection) -> sqlx::Result<Vec<
 async fn columns(connection: &mut MySqlConnection, table: &str) -> sqlx::Result<Vec<Column>> {
     let rows: Vec<(String, String, String, Option<String>, String)> = sqlx::query_as(
         "SELECT CAST(column_name AS CHAR), CAST(data_type AS CHAR), CAST(column_type AS CHAR), \
-         CAST(character_set_name AS CHAR), CAST(is_nullable AS CHAR) \
+         CAST(collation_name AS CHAR), CAST(is_nullable AS CHAR) \
          FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?",
     )
     .bind(table)
     .fetch_all(connection)
     .await?;
     let column =
-        |(name, kind, definition, charset, is_nullable): (_, String, _, _, String)| Column {
+        |(name, kind, definition, collation, is_nullable): (_, String, _, _, String)| Column {
             name,
             kind: kind.to_lowercase(),
             definition,
-            charset,
+            collation,
             is_nullable: is_nullable == "YES",
         };
     Ok(rows.into_iter().map(column).collect())
@@ -237,7 +238,7 @@ pub(super) fn judge(found: &[Table]) -> Result<(), Refusal> {
             )),
         }
     }
-    if let Some(column) = wrong_charset(found) {
+    if let Some(column) = wrong_collation(found) {
         faults.push(format!(
             "{column}: run `{}` (it blocks writers)",
             conversion(found)
@@ -250,25 +251,23 @@ pub(super) fn judge(found: &[Table]) -> Result<(), Refusal> {
     }
 }
 
-/// The first text column that cannot hold every character, in words.
-fn wrong_charset(found: &[Table]) -> Option<String> {
-    found.iter().find_map(|table| {
-        let expected = EXPECTED.iter().find(|e| e.name == table.name)?;
-        let column = table.columns.iter().find(|column| {
-            let is_ours = expected
-                .columns
-                .iter()
-                .any(|(name, ..)| *name == column.name);
-            let charset = column.charset.as_deref();
-            is_ours && charset.is_some_and(|charset| charset != "utf8mb4")
-        })?;
-        Some(format!(
-            "{}.{} has the character set {}, not utf8mb4",
-            table.name,
-            column.name,
-            column.charset.as_deref().unwrap_or_default()
-        ))
-    })
+/// The first text column that cannot hold every character, or holds bytes, in words.
+fn wrong_collation(found: &[Table]) -> Option<String> {
+    let mut columns = found.iter().flat_map(|table| {
+        let expected = EXPECTED.iter().find(|e| e.name == table.name);
+        let wanted = expected.map_or(&[][..], |expected| expected.columns);
+        // MariaDB's JSON is text compared as bytes.
+        let texts = wanted.iter().filter(|(_, kind, _)| *kind != Kind::Json);
+        let ours = texts.filter_map(|(name, ..)| table.column(name));
+        ours.filter_map(move |column| Some((table, column, column.collation.as_deref()?)))
+    });
+    let (table, column, collation) = columns.find(|(_, _, collation)| {
+        !collation.starts_with("utf8mb4_") || collation.ends_with("_bin")
+    })?;
+    Some(format!(
+        "{}.{} has the collation {collation}, not one of utf8mb4 that compares text",
+        table.name, column.name
+    ))
 }
 
 impl Expected {
@@ -387,7 +386,7 @@ mod tests {
             name: (*name).into(),
             kind: word,
             definition: definition.to_lowercase(),
-            charset: is_text.then(|| "utf8mb4".into()),
+            collation: is_text.then(|| "utf8mb4_0900_ai_ci".into()),
             is_nullable: !definition.ends_with("NOT NULL"),
         }
     }
@@ -436,12 +435,12 @@ mod tests {
     fn a_view_a_missing_table_and_a_wrong_character_set_are_refused() {
         let mut found = good();
         found[1].is_view = true;
-        found[0].columns[1].charset = Some("utf8mb3".into());
+        found[0].columns[1].collation = Some("utf8mb3_bin".into());
         found.pop();
         let reason = reason(&found);
         assert!(reason.contains("`posts` is a view"), "{reason}");
         assert!(reason.contains("no table `likes`"), "{reason}");
-        assert!(reason.contains("categories.name has the character set utf8mb3"));
+        assert!(reason.contains("categories.name has the collation utf8mb3_bin"));
         assert!(reason.contains("ALTER TABLE likes CONVERT TO CHARACTER SET utf8mb4"));
     }
 

@@ -37,10 +37,6 @@ impl ListStore for MySqlStore {
         order: Order,
         request: PageRequest,
     ) -> Result<Page<Post>, StoreError> {
-        let (_turn, word) = match &filter.search {
-            Some(text) => (Some(self.searches.turn().await?), self.word(text).await?),
-            None => (None, None),
-        };
         let stage = self.stage().await?;
         let list = List {
             filter,
@@ -52,20 +48,19 @@ impl ListStore for MySqlStore {
             },
             is_counted: stage == Stage::Finished,
         };
-        attempt!(self.reading(), |connection| async {
-            match &word {
-                Some(word) => list.search(connection, word).await,
-                None => list.read(connection).await,
-            }
-        })
-    }
-}
-
-impl MySqlStore {
-    /// This text for the index of titles, if it can be found there.
-    async fn word(&self, text: &str) -> Result<Option<Word>, StoreError> {
+        let Some(text) = &filter.search else {
+            return attempt!(self.reading(), |connection| list.read(connection));
+        };
         let collation = self.indexed_collation().await?;
-        Ok(collation.and_then(|collation| Word::of(text, collation)))
+        if let Some(word) = collation.and_then(|collation| Word::of(text, collation))
+            && let Some(page) =
+                attempt!(self.reading(), |connection| list.look_up(connection, &word))?
+        {
+            return Ok(page);
+        }
+        let _turn = self.scans.turn().await?;
+        let page = attempt!(self.reading(), |connection| list.scan(connection));
+        page.map_err(StoreError::of_search)
     }
 }
 
@@ -92,7 +87,6 @@ impl List<'_> {
     async fn read(&self, connection: &mut MySqlConnection) -> Result<Page<Post>, sqlx::Error> {
         match list::way(self.filter, self.order, self.request, self.is_counted) {
             Way::Together => self.read_together(connection).await,
-            Way::PageFirst => self.read_page_first(connection).await,
             Way::TotalFirst => {
                 let total = self.total(connection).await?;
                 let from = list::plain_start(self.request);
@@ -124,19 +118,6 @@ impl List<'_> {
             None => self.total(connection).await?,
         };
         Ok(self.page(rows.into_iter().map(|row| row.post).collect(), total))
-    }
-
-    async fn read_page_first(
-        &self,
-        connection: &mut MySqlConnection,
-    ) -> Result<Page<Post>, sqlx::Error> {
-        let from = list::plain_start(self.request);
-        let rows = self.rows(connection, self.filter.into(), from).await?;
-        let total = match list::told_by_last_page(self.request, rows.len()) {
-            Some(total) => total,
-            None => self.total(connection).await?,
-        };
-        Ok(self.page(rows, total))
     }
 
     /// The page that begins at a place, unless it begins behind the end.
@@ -247,18 +228,44 @@ impl List<'_> {
     }
 }
 
-/// Pages of posts that have a word in their titles.
+/// Pages of a search: the newest posts that match are found first, as many as are counted, and the page
+/// among them.
 impl List<'_> {
-    async fn search(
+    /// The page from the index of titles. None if titles have to be compared: an index of words knows
+    /// no categories and authors, and nobody counts on beyond a limit.
+    async fn look_up(
         &self,
         connection: &mut MySqlConnection,
         word: &Word,
-    ) -> Result<Page<Post>, sqlx::Error> {
-        let found = Candidates::of(connection, word).await?;
-        if !found.are_all() && !found.are_certain {
-            return self.read(connection).await;
+    ) -> Result<Option<Page<Post>>, sqlx::Error> {
+        let mut found = Candidates::of(connection, word).await?;
+        found.are_certain &= self.filter.category_id.is_none() && self.filter.user_id.is_none();
+        if !found.are_all() && (!found.are_certain || self.on_page(&found).is_none()) {
+            return Ok(None);
         }
-        let rows = match self.on_page(&found) {
+        self.page_of(connection, &found).await.map(Some)
+    }
+
+    /// The page by comparing titles, which may be all there are.
+    async fn scan(&self, connection: &mut MySqlConnection) -> Result<Page<Post>, sqlx::Error> {
+        let statement = list::numbers(self.dialect, self.filter);
+        let query = sqlx::query_scalar(&statement.text);
+        let numbers = bind_values!(query, statement)
+            .fetch_all(&mut *connection)
+            .await?;
+        let found = Candidates {
+            numbers,
+            are_certain: true,
+        };
+        self.page_of(connection, &found).await
+    }
+
+    async fn page_of(
+        &self,
+        connection: &mut MySqlConnection,
+        found: &Candidates,
+    ) -> Result<Page<Post>, sqlx::Error> {
+        let rows = match self.on_page(found) {
             Some(numbers) if numbers.is_empty() => vec![],
             Some(numbers) => {
                 let matching = Matching::among(self.filter, &numbers);
@@ -266,50 +273,43 @@ impl List<'_> {
             }
             None => {
                 let from = list::plain_start(self.request);
-                self.rows(connection, self.matching(&found), from).await?
+                self.rows(connection, self.among(found), from).await?
             }
         };
-        let total = if self.is_whole_board() && found.are_certain {
+        let total = if found.are_certain {
             i64::try_from(found.numbers.len()).unwrap_or(i64::MAX)
         } else {
-            self.count(connection, self.matching(&found)).await?
+            self.count(connection, self.among(found)).await?
         };
         Ok(self.page(rows, total))
     }
 
     /// The numbers on the page and the next one, if what was found tells them.
     fn on_page(&self, found: &Candidates) -> Option<Vec<i64>> {
-        let is_told = self.is_whole_board()
-            && found.are_certain
+        let is_told = found.are_certain
             && self.order.key == SortKey::Created
             && matches!(self.request.start, Start::Page(_));
-        let offset = usize::try_from(self.request.offset()).ok()?;
-        let end = offset + usize::try_from(self.request.size).ok()? + 1;
-        let is_reached = match self.order.direction {
-            Direction::Descending => found.are_all() || end <= found.numbers.len(),
-            Direction::Ascending => found.are_all(),
-        };
-        if !is_told || !is_reached {
-            return None;
-        }
-        let count = end - offset;
+        let begin = usize::try_from(self.request.offset()).ok()?;
+        let count = usize::try_from(self.request.size).ok()? + 1;
         let numbers = found.numbers.iter().copied();
-        Some(match self.order.direction {
-            Direction::Descending => numbers.skip(offset).take(count).collect(),
-            Direction::Ascending => numbers.rev().skip(offset).take(count).collect(),
-        })
+        match self.order.direction {
+            _ if !is_told => None,
+            Direction::Descending if found.are_all() || begin + count <= found.numbers.len() => {
+                Some(numbers.skip(begin).take(count).collect())
+            }
+            Direction::Ascending if found.are_all() => {
+                Some(numbers.rev().skip(begin).take(count).collect())
+            }
+            _ => None,
+        }
     }
 
     /// What was found narrows the filter if it is all there is.
-    fn matching<'a>(&'a self, found: &'a Candidates) -> Matching<'a> {
+    fn among<'a>(&'a self, found: &'a Candidates) -> Matching<'a> {
         if found.are_all() {
             Matching::among(self.filter, &found.numbers)
         } else {
             self.filter.into()
         }
-    }
-
-    fn is_whole_board(&self) -> bool {
-        self.filter.category_id.is_none() && self.filter.user_id.is_none()
     }
 }

@@ -104,7 +104,7 @@ pub struct MySqlStore {
     limit: u32,
     known_totals: Arc<totals::Known>,
     finished: Arc<adoption::Finished>,
-    searches: Arc<search::Turns>,
+    scans: Arc<search::Turns>,
     complete: Arc<search::Complete>,
     replica: Option<Arc<Replica>>,
 }
@@ -126,7 +126,7 @@ impl MySqlStore {
             limit: pool_size,
             known_totals: Arc::default(),
             finished: Arc::default(),
-            searches: search::Turns::on_pool(pool_size).into(),
+            scans: search::Turns::on_pool(pool_size).into(),
             complete: Arc::default(),
             replica: None,
         }

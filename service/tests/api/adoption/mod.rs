@@ -371,7 +371,7 @@ on_both_servers! {
     async fn a_schema_that_cannot_be_adopted_is_refused_with_its_remedy(server) {
         const TABLES: &str = "SELECT CAST(CONCAT_WS('|', table_name, column_name, column_type) AS \
             CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY 1";
-        let damages: [(&[&str], &str); 7] = [
+        let damages: [(&[&str], &str); 8] = [
             (&["ALTER TABLE posts DROP COLUMN media_count"], "posts.media_count is missing"),
             (&["ALTER TABLE posts MODIFY title TEXT"], "posts.title is text"),
             (&["ALTER TABLE posts MODIFY created_at VARCHAR(40)"], "posts.created_at is varchar"),
@@ -394,7 +394,11 @@ on_both_servers! {
                     "ALTER TABLE likes CONVERT TO CHARACTER SET utf8mb3",
                     "ALTER TABLE posts ADD FOREIGN KEY (category_id) REFERENCES categories (id)",
                 ],
-                "character set utf8",
+                "collation utf8",
+            ),
+            (
+                &["ALTER TABLE posts MODIFY title VARCHAR(200) COLLATE utf8mb4_bin"],
+                "posts.title has the collation utf8mb4_bin",
             ),
         ];
         let Some(mut board) = Board::with_posts(server, 0).await else { return };

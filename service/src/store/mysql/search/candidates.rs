@@ -8,7 +8,7 @@ use std::{fmt::Write, sync::Arc};
 /// Grams that are looked up for a word: longer ones are then compared with the titles found.
 const GRAMS: usize = 8;
 /// Rows that are read at first.
-const FIRST_ROWS: usize = 8;
+const FIRST_ROWS: usize = 24;
 /// Rows that are read at once, at most: each holds a few kilobytes of each gram.
 const MOST_ROWS: usize = 256;
 
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_next_rows_are_as_many_as_are_likely_to_do() {
-        assert_eq!(next_rows(8, 800), FIRST_ROWS);
+        assert_eq!(next_rows(8, 900), FIRST_ROWS);
         assert_eq!(next_rows(8, 80), 93);
         assert_eq!(next_rows(8, 0), MOST_ROWS);
     }

@@ -11,7 +11,7 @@
 //! 3. The lists (`lists.rs`) read the page among them, or walk all titles where the index cannot tell:
 //!    one character, or a place beyond the matches that are counted.
 //!
-//! [`turns`] bounds how many searches run at once.
+//! [`turns`] bounds how many searches walk at once.
 
 mod candidates;
 pub(in crate::store) mod index;

@@ -1,74 +1,63 @@
 //! What a row of `title_grams` holds, as the migration that made it says.
 
 /// Bytes of a posting.
-pub(super) const SIZE: usize = 3;
+const SIZE: usize = 3;
 
-/// The number (within its bucket) that a posting is of.
-pub(super) fn number(posting: &[u8]) -> u32 {
-    place(posting) >> 8
-}
-
-/// The number, and below it the place in the title.
-fn place(posting: &[u8]) -> u32 {
-    posting
-        .iter()
-        .fold(0, |place, byte| place << 8 | u32::from(*byte))
+/// The number (within its bucket) that a posting is of, and below it the place in the title.
+fn place(&[high, low, in_title]: &[u8; SIZE]) -> u32 {
+    u32::from_be_bytes([0, high, low, in_title])
 }
 
 /// Postings without those of a number.
 pub(super) fn without(postings: &[u8], gone: u32) -> Vec<u8> {
-    let kept = postings.chunks_exact(SIZE);
-    kept.filter(|posting| number(posting) != gone)
-        .flatten()
-        .copied()
-        .collect()
+    let (postings, _) = postings.as_chunks();
+    let kept = postings
+        .iter()
+        .filter(|posting| place(posting) >> 8 != gone);
+    kept.flatten().copied().collect()
 }
 
 /// The numbers, biggest first, at which every gram of a word stands at its own distance from the word's
 /// beginning.
 pub(super) fn common(grams: &[(u8, &[u8])]) -> Vec<u32> {
-    let mut beginnings = grams
-        .iter()
-        .map(|(distance, postings)| beginnings(*distance, postings));
-    let Some(first) = beginnings.next() else {
+    let Some(((distance, postings), others)) = grams.split_first() else {
         return vec![];
     };
-    let mut numbers: Vec<u32> = beginnings
-        .fold(first, |all, others| shared(&all, &others))
-        .into_iter()
-        .map(|place| place >> 8)
-        .collect();
+    let mut places = beginnings(*distance, postings);
+    for (distance, postings) in others {
+        if places.is_empty() {
+            return places;
+        }
+        keep_shared(&mut places, &beginnings(*distance, postings));
+    }
+    for place in &mut places {
+        *place >>= 8;
+    }
     // In order already; a title may hold the word more than once.
-    numbers.dedup();
-    numbers.reverse();
-    numbers
+    places.dedup();
+    places.reverse();
+    places
 }
 
 /// Where a word would begin whose gram at this distance from its beginning is here; in order.
 fn beginnings(distance: u8, postings: &[u8]) -> Vec<u32> {
-    let mut places: Vec<u32> = postings
-        .chunks_exact(SIZE)
-        .map(place)
-        .map(|place| {
-            let in_title = u8::try_from(place & 0xff).unwrap_or_default();
-            place & !0xff | u32::from(in_title.wrapping_sub(distance))
-        })
-        .collect();
+    let (postings, _) = postings.as_chunks();
+    let beginning =
+        |[high, low, in_title]: &[u8; SIZE]| place(&[*high, *low, in_title.wrapping_sub(distance)]);
+    let mut places: Vec<u32> = postings.iter().map(beginning).collect();
     places.sort_unstable();
     places
 }
 
-/// What two ordered lists have in common.
-fn shared(some: &[u32], others: &[u32]) -> Vec<u32> {
-    let mut others = others.iter().peekable();
-    let mut is_there = |place: &u32| {
-        while others.next_if(|other| *other < place).is_some() {}
-        others.peek() == Some(&place)
-    };
-    some.iter()
-        .copied()
-        .filter(|place| is_there(place))
-        .collect()
+/// Keeps what two ordered lists have in common.
+fn keep_shared(places: &mut Vec<u32>, others: &[u32]) {
+    let mut next = 0;
+    places.retain(|place| {
+        while others.get(next).is_some_and(|other| other < place) {
+            next += 1;
+        }
+        others.get(next) == Some(place)
+    });
 }
 
 #[cfg(test)]

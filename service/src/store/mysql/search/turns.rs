@@ -1,13 +1,20 @@
-//! How many searches run at once: they may scan for seconds, and must leave connections and processor
-//! time to everything else.
+//! How many searches compare titles at once: that may take seconds, and must leave connections and
+//! processor time to everything else.
 
 use crate::store::StoreError;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::time::Duration;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 /// Turns that may wait for each that may run.
 const WAITING: usize = 8;
 
-/// Turns of searches.
+/// How long a search may wait: with the time that the database gives it, two seconds in all.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Turns of such searches.
 #[derive(Debug)]
 pub(in crate::store::mysql) struct Turns {
     running: Semaphore,
@@ -27,13 +34,19 @@ impl Turns {
     /// A turn, which ends when it is dropped.
     ///
     /// # Errors
-    /// If too many wait already, at once.
+    /// If too many wait already, at once; if no turn comes in time.
     pub(in crate::store::mysql) async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
         if let Ok(turn) = self.running.try_acquire() {
             return Ok(turn);
         }
-        let _place = self.waiting.try_acquire().map_err(|_| StoreError::Busy)?;
-        self.running.acquire().await.map_err(|_| StoreError::Busy)
+        let _place = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| StoreError::SlowSearch)?;
+        match timeout(PATIENCE, self.running.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(StoreError::SlowSearch),
+        }
     }
 }
 
@@ -44,18 +57,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_waits_its_turn_and_more_are_refused() {
-        let searches = Turns::on_pool(2);
-        let first = searches.turn().await.unwrap();
-        let waiting: Vec<_> = (0..WAITING).map(|_| searches.turn().boxed()).collect();
+        let turns = Turns::on_pool(2);
+        let first = turns.turn().await.unwrap();
+        let waiting: Vec<_> = (0..WAITING).map(|_| turns.turn().boxed()).collect();
         let mut waiting = join_all(
             waiting
                 .into_iter()
                 .map(async |turn| drop(turn.await.unwrap())),
         );
         assert!((&mut waiting).now_or_never().is_none(), "all of them wait");
-        assert!(matches!(searches.turn().await, Err(StoreError::Busy)));
+        assert!(matches!(turns.turn().await, Err(StoreError::SlowSearch)));
         drop(first);
         waiting.await;
-        assert!(searches.turn().await.is_ok());
+        assert!(turns.turn().await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let turns = Turns::on_pool(2);
+        let _first = turns.turn().await.unwrap();
+        assert!(matches!(turns.turn().await, Err(StoreError::SlowSearch)));
     }
 }
