@@ -154,6 +154,26 @@ on_every_database! {
     }
 }
 
+on_every_database! {
+    async fn indexing_again_adds_what_is_missing_and_nothing_twice(service) {
+        let alice = tokens::alice();
+        for title in TITLES {
+            service.publish(&alice, title, "c").await;
+        }
+        service.execute("UPDATE posts SET title = '손으로 고친 카페' WHERE title = 'x'").await;
+        if let Database::MySql { .. } = service.database() {
+            let again = "UPDATE title_index SET next_bucket = 0, completed_at = NULL";
+            service.execute(again).await;
+            let bytes = "SELECT SUM(LENGTH(postings)) FROM title_grams";
+            let before = service.database().number(bytes).await;
+            assert_eq!(finish(service).await.indexed, 1);
+            let added = service.database().number(bytes).await - before;
+            assert_eq!(added, 3 * 8, "the grams of one title, three bytes each");
+        }
+        finds_what_titles_contain(service, &parts(&["손으로 고친 카페"])).await;
+    }
+}
+
 /// As the table of an adopted board may compare.
 async fn compares_as(database: Option<Database>, collation: &str) {
     let Some(database) = database else { return };

@@ -13,9 +13,8 @@ const BATCH: u64 = 10_000;
 
 /// Fills the index if it does not hold every title yet.
 ///
-/// Each bucket's titles stay locked until they are in it: whoever changes one of them meanwhile
-/// changes it before it is read, or in the index as well. What services write on their own meanwhile
-/// may come in twice, which does no harm.
+/// Each bucket's titles stay locked until they are in it: whoever writes one of them does so before it
+/// is read, or writes into the index after it was filled.
 pub(super) async fn index(
     connection: &mut MySqlConnection,
     say: Say,
@@ -80,8 +79,9 @@ async fn bucket_at(connection: &mut MySqlConnection, from: i64) -> sqlx::Result<
     Ok(number.map(|number| number.div_euclid(LEVEL_2)))
 }
 
-/// Adds a bucket's titles; a bucket that was added before is read once only.
+/// Adds a bucket's titles, in place of those that are there.
 async fn fill(connection: &mut MySqlConnection, bucket: i64) -> sqlx::Result<()> {
+    // Repeatable read, by which what a statement inserts stays locked where it was read.
     let mut transaction = connection.begin().await?;
     sqlx::query(concat!(
         "INSERT INTO title_grams (gram, bucket, postings) \
@@ -89,7 +89,7 @@ async fn fill(connection: &mut MySqlConnection, bucket: i64) -> sqlx::Result<()>
         select_grams!(farthest_place!()),
         "WHERE p.status = 'visible' AND p.No >= ? AND p.No < ?) grams \
          GROUP BY gram, bucket ORDER BY gram \
-         ON DUPLICATE KEY UPDATE postings = CONCAT(title_grams.postings, VALUES(postings))",
+         ON DUPLICATE KEY UPDATE postings = VALUES(postings)",
     ))
     .bind(bucket * LEVEL_2)
     .bind((bucket + 1) * LEVEL_2)
