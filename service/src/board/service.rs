@@ -3,7 +3,7 @@
 use super::{
     Category, CategoryName, Clock, Created, Draft, Edit, Filter, Freshness, IdempotencyKey,
     KstTime, LikeRefusal, LikeState, Liker, NewPost, Order, Page, PageRequest, Post, PostId,
-    Refusal, User, View, ViewerHash, Wish, idempotency::InFlight,
+    Refusal, User, View, ViewerHash, Wish, crowd::Crowd, idempotency::InFlight,
 };
 use crate::{
     fresh::{Collected, Limits},
@@ -33,6 +33,8 @@ struct Parts {
     posts: Collected<View, FoundPost>,
     late_posts: Collected<View, FoundPost>,
     in_flight: InFlight,
+    readers: Crowd,
+    writers: Crowd,
 }
 
 /// Which visible posts a list holds, as clients say it: a category by id or by name.
@@ -56,6 +58,7 @@ impl Board {
         viewers: ViewerHash,
         views: Views,
     ) -> Self {
+        let connections = store.pool().limit;
         Self(Arc::new(Parts {
             posts: collected("post", &store, Freshness::Latest),
             late_posts: collected("late post", &store, Freshness::MayLag),
@@ -64,6 +67,8 @@ impl Board {
             viewers,
             views,
             in_flight: InFlight::default(),
+            readers: Crowd::on_pool(connections),
+            writers: Crowd::on_pool(connections),
         }))
     }
 
@@ -78,6 +83,7 @@ impl Board {
             Some(None) => return Ok(Created::InFlight),
             guard => guard,
         };
+        let _place = self.0.writers.enter()?;
         let post = NewPost::new(PostId::random(), draft, author, self.now());
         self.0.store.create_post(post, key).await
     }
@@ -127,6 +133,7 @@ impl Board {
         edit: &Edit,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
+        let _place = self.0.writers.enter()?;
         self.0
             .store
             .edit_post(id, user.id(), edit, seen, self.now())
@@ -140,6 +147,7 @@ impl Board {
         user: &User,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
+        let _place = self.0.writers.enter()?;
         self.0
             .store
             .delete_post(id, user.id(), seen, self.now())
@@ -153,11 +161,13 @@ impl Board {
         liker: &Liker,
         wish: Wish,
     ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
+        let _place = self.0.writers.enter()?;
         self.0.store.like(id, liker, wish, self.now()).await
     }
 
     /// Whether a user likes a post; nothing if there is no such post.
     pub async fn is_liked(&self, id: &PostId, user: &str) -> Result<Option<bool>, StoreError> {
+        let _place = self.0.readers.enter()?;
         self.0.store.is_liked(id, user).await
     }
 
@@ -171,6 +181,7 @@ impl Board {
         &self,
         name: CategoryName,
     ) -> Result<Result<Category, CategoryExists>, StoreError> {
+        let _place = self.0.writers.enter()?;
         let category = Category {
             id: super::new_id(),
             name: name.as_str().to_owned(),
@@ -196,6 +207,7 @@ impl Board {
         freshness: Freshness,
         ask: impl Fn(&'a dyn Store) -> BoxFuture<'a, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        let _place = self.0.readers.enter()?;
         if let Some(replica) = replica(&*self.0.store, freshness) {
             match ask(replica).await {
                 Err(StoreError::Unavailable(error)) => {

@@ -140,6 +140,9 @@ pub enum ApiError {
     /// Something this service needs does not answer.
     #[error("일시적으로 서비스를 이용할 수 없습니다. 잠시 후 다시 시도해 주세요")]
     Unavailable,
+    /// More is asked than can be done soon.
+    #[error("지금은 요청이 너무 많습니다. 잠시 후 다시 시도해 주세요")]
+    Overloaded,
     /// A search that takes too long, or has to wait too long for others.
     #[error(
         "검색에 시간이 너무 오래 걸립니다. 검색어를 두 글자 이상으로 입력하거나 잠시 후 다시 시도해 주세요"
@@ -180,9 +183,11 @@ impl ApiError {
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Media(fault) => fault.status(),
             Self::CommentServiceFails => StatusCode::BAD_GATEWAY,
-            Self::Timeout | Self::Unavailable | Self::SlowSearch | Self::NoCommentService => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Timeout
+            | Self::Unavailable
+            | Self::Overloaded
+            | Self::SlowSearch
+            | Self::NoCommentService => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -209,6 +214,7 @@ impl ApiError {
             Self::KeyReused => "idempotency_key_reused",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
+            Self::Overloaded => "overloaded",
             Self::SlowSearch => "slow_search",
             Self::Internal => "internal",
         }
@@ -252,7 +258,7 @@ impl ApiError {
             Self::Token(_) | Self::SignInRequired => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Self::Timeout | Self::Unavailable | Self::SlowSearch => {
+            Self::Timeout | Self::Unavailable | Self::Overloaded | Self::SlowSearch => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             Self::TooManyRequests(seconds) => {
@@ -345,6 +351,7 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%error, "database unavailable");
                 Self::Unavailable
             }
+            StoreError::Crowded => Self::Overloaded,
             StoreError::SlowSearch => Self::SlowSearch,
             StoreError::Failed(error) => {
                 tracing::error!(%error, "database failure");

@@ -137,6 +137,9 @@ pub enum StoreError {
     /// The database cannot be reached, is overloaded or not ready; worth another try soon.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] Arc<sqlx::Error>),
+    /// So many ask for something at once that it could not be done soon.
+    #[error("too many requests at once")]
+    Crowded,
     /// A search that takes too long, or has to wait too long for others.
     #[error("the search takes too long")]
     SlowSearch,

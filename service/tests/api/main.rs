@@ -16,6 +16,7 @@ mod binary;
 mod categories;
 mod comments;
 mod concurrency;
+mod crowd;
 mod document;
 mod edits;
 mod failover;

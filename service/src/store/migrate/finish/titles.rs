@@ -85,7 +85,7 @@ async fn fill(connection: &mut MySqlConnection, bucket: i64) -> sqlx::Result<()>
     let mut transaction = connection.begin().await?;
     sqlx::query(concat!(
         "INSERT INTO title_grams (gram, bucket, postings) \
-         SELECT gram, bucket, GROUP_CONCAT(posting SEPARATOR '') FROM (",
+         SELECT gram, bucket, GROUP_CONCAT(posting ORDER BY posting SEPARATOR '') FROM (",
         select_grams!(farthest_place!()),
         "WHERE p.status = 'visible' AND p.No >= ? AND p.No < ?) grams \
          GROUP BY gram, bucket ORDER BY gram \
