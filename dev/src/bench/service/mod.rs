@@ -7,6 +7,7 @@ mod issuer;
 mod kinds;
 mod limits;
 mod material;
+mod overload;
 mod plot;
 mod results;
 mod targets;
@@ -28,7 +29,7 @@ use self::kinds::Kind;
 use self::material::Material;
 use self::results::{Results, Row};
 use self::targets::Target;
-use self::wrk::{Sample, Wrk};
+use self::wrk::{Load, Sample, Wrk};
 use super::machine::{self, Profile};
 use crate::backends::Backends;
 use crate::packages;
@@ -38,7 +39,6 @@ use crate::progress::Progress;
 
 /// Connections that requests are sent on, the most telling number first.
 const CONNECTIONS: [u32; 3] = [16, 1, 256];
-const WARM_UP: Duration = Duration::from_secs(1);
 /// Answers whose length the ceiling's answers have on average.
 const ANSWERS: u64 = 8;
 
@@ -59,6 +59,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = CONNECTIONS)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: Vec<u32>,
+    /// Instead: four times as many requests as the service can answer, of some kinds.
+    #[arg(long)]
+    overload: bool,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
@@ -146,7 +149,12 @@ async fn results<'a>(
     let folder = arguments.output.clone();
     let folder = folder.unwrap_or_else(|| paths.checkout.join("target/bench"));
     let server = arguments.database.server();
-    let stem = format!("service-{}-{}", server.name(), round(arguments.posts));
+    let what = if arguments.overload {
+        "overload"
+    } else {
+        "service"
+    };
+    let stem = format!("{what}-{}-{}", server.name(), round(arguments.posts));
     let mut facts = machine::facts(paths, arguments.profile, ("service", service)).await;
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     facts.push(("load of the machine before", load.trim().to_owned()));
@@ -197,9 +205,17 @@ async fn measure(
         sent: 0,
     };
     for kind in kinds {
+        let (progress, name) = (dataset.progress, kind.title());
+        if arguments.overload {
+            if overload::KINDS.contains(&kind) {
+                let all = async |_step| bench.overloaded(kind, results).await;
+                progress.step(name, "four times its peak", all).await?;
+            }
+            continue;
+        }
         let why = format!("measuring on {:?} connections", arguments.connections);
         let all = async |_step| bench.kind(kind, &arguments.connections, results).await;
-        dataset.progress.step(kind.title(), &why, all).await?;
+        progress.step(name, &why, all).await?;
     }
     let deadlocks = bench.counters.read().await?.since(before).deadlocks;
     results.fact(
@@ -276,16 +292,27 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    const WARM_UP: Load = Load {
+        connections: 16,
+        time: Duration::from_secs(1),
+        pause: Duration::ZERO,
+    };
+
+    async fn overloaded(&mut self, kind: Kind, results: &Results<'_>) -> Result<()> {
+        let (service, _) = self.lines(kind);
+        self.wrk
+            .run(&self.service.url, &service, Self::WARM_UP)
+            .await?;
+        results.overload(self.overload(kind).await?)?;
+        self.service.empty_log()
+    }
+
     async fn kind(&mut self, kind: Kind, connections: &[u32], results: &Results<'_>) -> Result<()> {
         let (service, ceiling) = self.lines(kind);
-        self.wrk
-            .run(&self.service.url, &service, 16, WARM_UP)
-            .await?;
-        self.counters.settle().await?;
-        self.wrk
-            .run(&self.ceiling.url, &ceiling, 16, WARM_UP)
-            .await?;
-        self.counters.settle().await?;
+        for (target, lines) in [(&self.service, service), (&self.ceiling, ceiling)] {
+            self.wrk.run(&target.url, &lines, Self::WARM_UP).await?;
+            self.counters.settle().await?;
+        }
         for connections in connections {
             let row = self.row(kind, *connections).await?;
             if row.ceiling.errors > 0.0 {
@@ -330,9 +357,12 @@ impl Bench<'_> {
         } else {
             &self.ceiling
         };
-        self.wrk
-            .run(&target.url, lines, connections, self.time)
-            .await
+        let load = Load {
+            connections,
+            time: self.time,
+            pause: Duration::ZERO,
+        };
+        self.wrk.run(&target.url, lines, load).await
     }
 
     /// The next requests to the service, and to the ceiling.

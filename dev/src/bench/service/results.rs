@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::kinds::Kind;
 use super::limits::{Limit, Measure};
+use super::overload::{self, Overload};
 use super::plot;
 use super::wrk::Sample;
 use crate::bench::report::table;
@@ -165,6 +166,7 @@ pub(super) struct Results<'a> {
     stem: String,
     facts: RefCell<Vec<(&'static str, String)>>,
     rows: RefCell<Vec<Row>>,
+    overloads: RefCell<Vec<Overload>>,
 }
 
 impl<'a> Results<'a> {
@@ -180,6 +182,7 @@ impl<'a> Results<'a> {
             stem,
             facts: RefCell::new(facts),
             rows: RefCell::default(),
+            overloads: RefCell::default(),
         }
     }
 
@@ -215,13 +218,27 @@ impl<'a> Results<'a> {
         self.write()
     }
 
+    /// Adds what came of too many requests.
+    pub(super) fn overload(&self, overload: Overload) -> Result<()> {
+        self.progress.line(&format!("    {overload}"));
+        self.overloads.borrow_mut().push(overload);
+        self.write()
+    }
+
     /// Markdown that also reads well on a terminal.
     pub(super) fn markdown(&self) -> String {
-        let rows = self.rows.borrow();
-        let header = HEADER.map(str::to_owned).to_vec();
-        let lines = std::iter::once(header).chain(rows.iter().map(Row::cells));
-        let mut text = table(&lines.collect::<Vec<_>>());
-        text.push('\n');
+        let mut text = String::new();
+        let rows: Vec<_> = self.rows.borrow().iter().map(Row::cells).collect();
+        let overloads = self.overloads.borrow();
+        let overloads: Vec<_> = overloads.iter().map(Overload::cells).collect();
+        for (header, cells) in [(&HEADER[..], rows), (&overload::HEADER[..], overloads)] {
+            if !cells.is_empty() {
+                let header = header.iter().map(ToString::to_string).collect();
+                let lines: Vec<_> = std::iter::once(header).chain(cells).collect();
+                text.push_str(&table(&lines));
+                text.push('\n');
+            }
+        }
         for (name, value) in self.facts.borrow().iter() {
             let _ = writeln!(text, "- {name}: {value}");
         }

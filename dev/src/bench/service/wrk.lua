@@ -1,4 +1,5 @@
 -- Sends the requests of a file one after the other, and prints what wrk measured in one line.
+-- On each connection a pause follows each answer: so many milliseconds as the second argument says.
 -- A line: method, path, body, then headers as "Name: value"; separated by tabs.
 
 local requests = {}
@@ -17,6 +18,11 @@ function init(arguments)
     end
     local body = fields[3] ~= "" and fields[3] or nil
     requests[#requests + 1] = wrk.format(fields[1], fields[2], headers, body)
+  end
+  local pause = tonumber(arguments[2])
+  if pause > 0 then
+    -- Not in step with the others.
+    function delay() return math.random(0, 2 * pause) end
   end
 end
 

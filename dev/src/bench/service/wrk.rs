@@ -32,10 +32,24 @@ pub(super) struct Sample {
     pub(super) errors: f64,
 }
 
+/// How wrk sends requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    pub(super) connections: u32,
+    pub(super) time: Duration,
+    /// On each connection, after an answer.
+    pub(super) pause: Duration,
+}
+
 impl Sample {
     /// Requests a second.
     pub(super) fn rate(&self) -> f64 {
         self.requests / self.seconds
+    }
+
+    /// Requests a second that were answered as they wished.
+    pub(super) fn answered(&self) -> f64 {
+        (self.requests - self.errors) / self.seconds
     }
 
     fn parse(output: &str) -> Option<Self> {
@@ -68,25 +82,20 @@ impl Wrk {
         })
     }
 
-    /// Sends these lines, again and again if there is time, on so many connections.
-    pub(super) async fn run(
-        &self,
-        url: &str,
-        lines: &[String],
-        connections: u32,
-        time: Duration,
-    ) -> Result<Sample> {
+    /// Sends these lines, again and again if there is time.
+    pub(super) async fn run(&self, url: &str, lines: &[String], load: Load) -> Result<Sample> {
         let file = self.folder.join("requests.tsv");
         paths::write(&file, lines.join("\n"))?;
         let output = Command::new("wrk")
             .args(["--threads", "1", "--timeout", "20s", "--connections"])
-            .arg(connections.to_string())
-            .args(["--duration", &format!("{}s", time.as_secs().max(1))])
+            .arg(load.connections.to_string())
+            .args(["--duration", &format!("{}s", load.time.as_secs().max(1))])
             .arg("--script")
             .arg(self.folder.join("wrk.lua"))
             .arg(url)
             .arg("--")
             .arg(&file)
+            .arg(load.pause.as_millis().to_string())
             .log(&self.log)
             .run()
             .await?;
