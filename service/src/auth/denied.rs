@@ -1,9 +1,13 @@
 //! Users whose tokens are refused although they are good: they deactivated their accounts.
 //!
-//! The store is asked at every request that needs a user, by primary key: a refusal holds at once in
-//! every process. Nobody is ever let in again, so only refusals are remembered.
+//! The store is asked at every request that needs a user, of many users at once where many come: a
+//! refusal holds at once in every process. Nobody is ever let in again, so only refusals are
+//! remembered.
 
-use crate::store::{Store, StoreError};
+use crate::{
+    fresh::{Collected, Limits},
+    store::{Store, StoreError},
+};
 use std::{
     collections::HashSet,
     fmt,
@@ -13,18 +17,33 @@ use std::{
 /// Refusals remembered, at most.
 const LIMIT: usize = 100_000;
 
+/// Users who are asked of together.
+const TOGETHER: Limits = Limits {
+    keys: 64,
+    batches: 2,
+};
+
 /// The users that a store refuses. Cheap to clone.
 #[derive(Clone)]
 pub struct Denied {
-    store: Arc<dyn Store>,
+    users: Collected<String, Result<bool, StoreError>>,
     known: Arc<RwLock<HashSet<String>>>,
 }
 
 impl Denied {
     /// Those of this store.
     pub fn listed_in(store: Arc<dyn Store>) -> Self {
+        let users = Collected::new("user", TOGETHER, move |users: Vec<String>| {
+            let store = Arc::clone(&store);
+            async move {
+                match store.deactivated(&users).await {
+                    Ok(denied) => users.iter().map(|user| Ok(denied.contains(user))).collect(),
+                    Err(error) => vec![Err(error); users.len()],
+                }
+            }
+        });
         let known = Arc::default();
-        Self { store, known }
+        Self { users, known }
     }
 
     /// Whether the user of this `sub` is refused.
@@ -32,7 +51,7 @@ impl Denied {
         if self.is_known(user_id) {
             return Ok(true);
         }
-        let denied = self.store.is_deactivated(user_id).await?;
+        let denied = self.users.read(user_id.to_owned()).await??;
         if denied {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             if known.len() < LIMIT {

@@ -13,28 +13,59 @@ const AT_LEAST: usize = 256;
 /// Places of one kind of operation. Reads and writes have their own: a crowd of one leaves the other
 /// alone.
 #[derive(Debug)]
-pub(super) struct Crowd(Semaphore);
+pub(super) struct Crowd {
+    places: Semaphore,
+    turns: Semaphore,
+}
+
+/// A place and, of those who have one, a turn; until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    _turn: Option<SemaphorePermit<'a>>,
+    _place: SemaphorePermit<'a>,
+}
 
 impl Crowd {
     /// On a store of so many connections.
     pub(super) fn on_pool(connections: u32) -> Self {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
         let places = connections.saturating_mul(FOR_EACH).max(AT_LEAST);
-        Self(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
+        let turns = connections.saturating_sub(1).max(1);
+        Self {
+            places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
+            turns: Semaphore::new(turns.min(Semaphore::MAX_PERMITS)),
+        }
     }
 
-    /// A place, until it is dropped.
+    /// A place, for what may take any connection.
     ///
     /// # Errors
-    /// If all are taken.
-    pub(super) fn enter(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        self.0.try_acquire().map_err(|_| StoreError::Crowded)
+    /// If all are taken, at once.
+    pub(super) fn enter(&self) -> Result<Place<'_>, StoreError> {
+        let place = self.places.try_acquire();
+        Ok(Place {
+            _turn: None,
+            _place: place.map_err(|_| StoreError::Crowded)?,
+        })
+    }
+
+    /// A place and a turn: one connection is left to others, whose statements are shorter.
+    ///
+    /// # Errors
+    /// If all places are taken, at once.
+    pub(super) async fn queue(&self) -> Result<Place<'_>, StoreError> {
+        let mut place = self.enter()?;
+        let turn = self.turns.acquire().await;
+        place._turn = Some(turn.map_err(|_| StoreError::Crowded)?);
+        Ok(place)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
+    use std::pin::pin;
 
     #[test]
     fn who_finds_no_place_is_refused_until_somebody_leaves() {
@@ -45,9 +76,23 @@ mod tests {
         assert!(crowd.enter().is_ok());
     }
 
+    #[tokio::test]
+    async fn writes_take_turns_and_leave_a_connection_to_others() {
+        let crowd = Crowd::on_pool(8);
+        let mut inside = Vec::new();
+        for _ in 0..7 {
+            inside.push(crowd.queue().await.unwrap());
+        }
+        let mut next = pin!(crowd.queue());
+        assert!(next.as_mut().now_or_never().is_none());
+        inside.pop();
+        assert!(next.now_or_never().is_some());
+    }
+
     #[test]
     fn the_smallest_and_the_largest_store_have_places() {
-        assert_eq!(Crowd::on_pool(1).0.available_permits(), AT_LEAST);
+        assert_eq!(Crowd::on_pool(1).places.available_permits(), AT_LEAST);
+        assert_eq!(Crowd::on_pool(1).turns.available_permits(), 1);
         assert!(Crowd::on_pool(u32::MAX).enter().is_ok());
     }
 }

@@ -83,7 +83,7 @@ impl Board {
             Some(None) => return Ok(Created::InFlight),
             guard => guard,
         };
-        let _place = self.0.writers.enter()?;
+        let _place = self.0.writers.queue().await?;
         let post = NewPost::new(PostId::random(), draft, author, self.now());
         self.0.store.create_post(post, key).await
     }
@@ -133,7 +133,7 @@ impl Board {
         edit: &Edit,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let _place = self.0.writers.enter()?;
+        let _place = self.0.writers.queue().await?;
         self.0
             .store
             .edit_post(id, user.id(), edit, seen, self.now())
@@ -147,7 +147,7 @@ impl Board {
         user: &User,
         seen: Option<i64>,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let _place = self.0.writers.enter()?;
+        let _place = self.0.writers.queue().await?;
         self.0
             .store
             .delete_post(id, user.id(), seen, self.now())
@@ -161,7 +161,7 @@ impl Board {
         liker: &Liker,
         wish: Wish,
     ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
-        let _place = self.0.writers.enter()?;
+        let _place = self.0.writers.queue().await?;
         self.0.store.like(id, liker, wish, self.now()).await
     }
 
@@ -181,7 +181,7 @@ impl Board {
         &self,
         name: CategoryName,
     ) -> Result<Result<Category, CategoryExists>, StoreError> {
-        let _place = self.0.writers.enter()?;
+        let _place = self.0.writers.queue().await?;
         let category = Category {
             id: super::new_id(),
             name: name.as_str().to_owned(),

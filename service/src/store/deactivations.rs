@@ -3,12 +3,13 @@
 use super::StoreError;
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::collections::HashSet;
 
 /// Deactivated users, and what Cognito has yet to be told of them.
 #[async_trait]
 pub trait DeactivationStore {
-    /// Whether the user of this `sub` is refused.
-    async fn is_deactivated(&self, user_id: &str) -> Result<bool, StoreError>;
+    /// Those of these users, by `sub`, who are refused.
+    async fn deactivated(&self, user_ids: &[String]) -> Result<HashSet<String>, StoreError>;
 
     /// Refuses a user from now on; durable when this returns.
     async fn request_deactivation(

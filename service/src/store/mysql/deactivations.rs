@@ -1,23 +1,32 @@
 //! Deactivated users in MySQL.
 
-use super::{MySqlStore, is_duplicate};
+use super::{MySqlStore, is_duplicate, views::list};
 use crate::store::{
     DeactivationStore, DueDeactivation, NewDeactivation, Requested, StoreError,
     deactivations::{due, utc},
+    views::padded,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::MySqlConnection;
+use std::collections::HashSet;
 
 #[async_trait]
 impl DeactivationStore for MySqlStore {
-    async fn is_deactivated(&self, user_id: &str) -> Result<bool, StoreError> {
-        let found: Option<i64> = attempt!(self.reading(), |connection| {
-            sqlx::query_scalar("SELECT 1 FROM deactivations WHERE user_id = ?")
-                .bind(user_id)
-                .fetch_optional(connection)
+    async fn deactivated(&self, user_ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        let padded = padded(user_ids);
+        let text = format!(
+            "SELECT CAST(user_id AS CHAR) FROM deactivations WHERE user_id IN ({})",
+            list(padded.len(), "?", ", ")
+        );
+        let found: Vec<String> = attempt!(self.reading(), |connection| {
+            let query = sqlx::query_scalar(&text);
+            padded
+                .iter()
+                .fold(query, |query, user_id| query.bind(user_id.as_str()))
+                .fetch_all(connection)
         })?;
-        Ok(found.is_some())
+        Ok(found.into_iter().collect())
     }
 
     async fn request_deactivation(

@@ -7,16 +7,20 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sqlx::QueryBuilder;
+use std::collections::HashSet;
 
 #[async_trait]
 impl DeactivationStore for SqliteStore {
-    async fn is_deactivated(&self, user_id: &str) -> Result<bool, StoreError> {
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM deactivations WHERE user_id = ?")
-                .bind(user_id)
-                .fetch_optional(&self.readers)
-                .await?;
-        Ok(found.is_some())
+    async fn deactivated(&self, user_ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        let mut query = QueryBuilder::new("SELECT user_id FROM deactivations WHERE user_id IN (");
+        let mut ids = query.separated(", ");
+        for user_id in user_ids {
+            ids.push_bind(user_id);
+        }
+        query.push(")");
+        let found: Vec<String> = query.build_query_scalar().fetch_all(&self.readers).await?;
+        Ok(found.into_iter().collect())
     }
 
     async fn request_deactivation(

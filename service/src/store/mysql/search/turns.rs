@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// Turns that may wait for each that may run.
-const WAITING: usize = 8;
+const WAITING: usize = 4;
 
 /// How long a search may wait: with the time that the database gives it, two seconds in all.
 const PATIENCE: Duration = Duration::from_millis(500);
