@@ -90,8 +90,9 @@ resource "aws_codepipeline" "this" {
   stage {
     name = "Deploy"
 
-    # The operator has the old pods serving again by then. This puts the tag of the last good execution
-    # back into the PostService. The first execution has none before it: it just fails.
+    # Puts the tag of the last good execution back into the PostService. By then the operator has undone
+    # what it saw fail, but not a rollout that was not decided in time: that one ends here. The first
+    # execution has none before it: it just fails.
     on_failure {
       result = "ROLLBACK"
     }
