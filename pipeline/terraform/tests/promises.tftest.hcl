@@ -149,6 +149,11 @@ run "the_deploy_stage_is_a_deployer_and_nothing_else" {
   }
 
   assert {
+    condition     = var.deploy_timeout_minutes >= 31.25
+    error_message = "the stage would give up before a PostService of default settings does"
+  }
+
+  assert {
     condition     = aws_codebuild_project.deploy.build_timeout > var.deploy_timeout_minutes
     error_message = "CodeBuild would end before the verdict TimedOut"
   }
