@@ -262,7 +262,7 @@ run "each_stage_may_do_what_it_must_and_no_more" {
   assert {
     condition = toset(flatten([
       for s in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : s.Action if startswith(flatten([s.Action])[0], "ecr:") || startswith(flatten([s.Action])[0], "eks:")
-    ])) == toset(["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:PutImage", "eks:DescribeCluster"])
+    ])) == toset(["ecr:BatchGetImage", "ecr:PutImage", "eks:DescribeCluster"])
     error_message = "the deploy stage has more rights in ECR and EKS than it needs, or fewer"
   }
 }
