@@ -30,8 +30,8 @@ run "cloudfront_reads_images_and_nothing_else_of_the_bucket" {
   }
 
   assert {
-    condition = [for s in jsondecode(aws_s3_bucket_policy.images[0].policy).Statement : [s.Action, s.Resource, s.Condition.ArnEquals["aws:SourceArn"]] if s.Effect == "Allow"] == [
-      ["s3:GetObject", "arn:aws:s3:::post-images/image_files/images/*", "arn:aws:cloudfront::123456789012:distribution/E1"]
+    condition = [for s in jsondecode(aws_s3_bucket_policy.images[0].policy).Statement : [s.Action, s.Resource, s.Condition] if s.Effect == "Allow"] == [
+      ["s3:GetObject", "arn:aws:s3:::post-images/image_files/images/*", { ArnEquals = { "aws:SourceArn" = "arn:aws:cloudfront::123456789012:distribution/E1" } }]
     ]
     error_message = "CloudFront may read more than the images, or another distribution may"
   }

@@ -249,14 +249,18 @@ run "each_stage_may_do_what_it_must_and_no_more" {
   assert {
     condition = alltrue([
       for json, arn in {
-        (data.aws_iam_policy_document.assume_pipeline.json) = "arn:aws:codepipeline:ap-northeast-2:123456789012:board"
-        (data.aws_iam_policy_document.assume_build.json)    = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-build"
-        (data.aws_iam_policy_document.assume_deploy.json)   = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-deploy"
+        (data.aws_iam_policy_document.assume_build.json)  = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-build"
+        (data.aws_iam_policy_document.assume_deploy.json) = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-deploy"
       } :
       jsondecode(json).Statement[0].Condition.ArnEquals["aws:SourceArn"] == arn
       && jsondecode(json).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
     ])
     error_message = "a role can be assumed for something other than what it is for"
+  }
+
+  assert {
+    condition     = [for s in jsondecode(data.aws_iam_policy_document.assume_pipeline.json).Statement : s.Principal] == [{ Service = "codepipeline.amazonaws.com" }]
+    error_message = "somebody else than CodePipeline can have the pipeline's role"
   }
 
   assert {

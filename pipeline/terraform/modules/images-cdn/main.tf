@@ -146,10 +146,7 @@ locals {
         Principal = { Service = "cloudfront.amazonaws.com" }
         Action    = "s3:GetObject"
         Resource  = "${local.bucket_arn}/${var.prefix}/images/*"
-        Condition = {
-          ArnEquals    = { "aws:SourceArn" = aws_cloudfront_distribution.images.arn }
-          StringEquals = { "aws:SourceAccount" = var.aws.account_id }
-        }
+        Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudfront_distribution.images.arn } }
       },
       {
         Sid       = "TlsOnly"

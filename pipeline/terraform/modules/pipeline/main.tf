@@ -134,6 +134,8 @@ resource "aws_iam_role" "pipeline" {
   permissions_boundary = var.permissions_boundary_arn
 }
 
+# Without the conditions that the projects' roles have: AWS does not document aws:SourceArn and
+# aws:SourceAccount for CodePipeline. Nobody can pass a role of this account to a pipeline of another one.
 data "aws_iam_policy_document" "assume_pipeline" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -141,18 +143,6 @@ data "aws_iam_policy_document" "assume_pipeline" {
     principals {
       type        = "Service"
       identifiers = ["codepipeline.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.aws.account_id]
-    }
-
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:SourceArn"
-      values   = [local.pipeline_arn]
     }
   }
 }
