@@ -113,6 +113,7 @@ module "images_cdn" {
   name                     = var.name
   bucket                   = var.images.bucket
   prefix                   = var.images.prefix
+  kms_key_arn              = var.images.kms_key_arn
   bucket_region            = var.images_cdn.bucket_region
   manage_bucket_policy     = var.images_cdn.manage_bucket_policy
   domain_names             = var.images_cdn.domain_names

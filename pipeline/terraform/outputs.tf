@@ -93,6 +93,6 @@ output "deploy_security_group_id" {
 }
 
 output "images_cdn" {
-  description = "CloudFront: domain_name, public_base_url, distribution_id and bucket_policy; null without images_cdn."
+  description = "CloudFront: domain_name, public_base_url, distribution_id, bucket_policy and key_policy_statement; null without images_cdn."
   value       = one(module.images_cdn[*])
 }

@@ -128,6 +128,23 @@ fn the_tests_compile_the_same_maker_of_bills_of_materials() {
 }
 
 #[test]
+fn every_variable_of_the_module_can_be_set_in_the_example() {
+    let example = text("terraform/examples/complete/main.tf");
+    let passed: BTreeSet<_> = example
+        .lines()
+        .filter_map(|line| line.split_once(" = var."))
+        .filter(|(name, variable)| name.trim() == *variable)
+        .map(|(_, variable)| variable)
+        .collect();
+    let module = text("terraform/variables.tf");
+    let variables = module
+        .lines()
+        .filter_map(|line| line.strip_prefix("variable \"")?.strip_suffix("\" {"));
+    assert!(!passed.is_empty());
+    assert_eq!(variables.collect::<BTreeSet<_>>(), passed);
+}
+
+#[test]
 fn images_run_without_root_and_know_where_they_come_from() {
     let text = text("Dockerfile");
     let images: Vec<_> = text

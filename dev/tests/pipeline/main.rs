@@ -10,6 +10,7 @@ mod line;
 #[path = "../product/load.rs"]
 #[expect(dead_code, reason = "shared with the tests of the whole product")]
 mod load;
+mod verdicts;
 
 use board::Board;
 use dev::aws::eks;

@@ -30,8 +30,8 @@ run "cloudfront_reads_images_and_nothing_else_of_the_bucket" {
   }
 
   assert {
-    condition = [for s in jsondecode(aws_s3_bucket_policy.images[0].policy).Statement : [s.Action, s.Resource, s.Condition.ArnEquals["aws:SourceArn"]] if s.Effect == "Allow"] == [
-      ["s3:GetObject", "arn:aws:s3:::post-images/image_files/images/*", "arn:aws:cloudfront::123456789012:distribution/E1"]
+    condition = [for s in jsondecode(aws_s3_bucket_policy.images[0].policy).Statement : [s.Action, s.Resource, s.Condition] if s.Effect == "Allow"] == [
+      ["s3:GetObject", "arn:aws:s3:::post-images/image_files/images/*", { ArnEquals = { "aws:SourceArn" = "arn:aws:cloudfront::123456789012:distribution/E1" } }]
     ]
     error_message = "CloudFront may read more than the images, or another distribution may"
   }
@@ -44,5 +44,35 @@ run "cloudfront_reads_images_and_nothing_else_of_the_bucket" {
   assert {
     condition     = output.public_base_url == "https://d1.cloudfront.net"
     error_message = "publicBaseUrl does not lead to CloudFront"
+  }
+
+  assert {
+    condition     = output.key_policy_statement == null
+    error_message = "there is no key that CloudFront would need"
+  }
+}
+
+run "cloudfront_decrypts_what_the_key_of_the_bucket_encrypts" {
+  module {
+    source = "./modules/images-cdn"
+  }
+
+  variables {
+    name        = "board"
+    aws         = { partition = "aws", region = "ap-northeast-2", account_id = "123456789012" }
+    bucket      = "post-images"
+    kms_key_arn = "arn:aws:kms:ap-northeast-2:123456789012:key/00000000-0000-0000-0000-000000000000"
+  }
+
+  assert {
+    condition = jsondecode(output.key_policy_statement) == {
+      Sid       = "ImagesByCloudFront"
+      Effect    = "Allow"
+      Principal = { Service = "cloudfront.amazonaws.com" }
+      Action    = "kms:Decrypt"
+      Resource  = "*"
+      Condition = { ArnEquals = { "aws:SourceArn" = "arn:aws:cloudfront::123456789012:distribution/E1" } }
+    }
+    error_message = "CloudFront may do something other than decrypt for this distribution"
   }
 }

@@ -149,6 +149,11 @@ run "the_deploy_stage_is_a_deployer_and_nothing_else" {
   }
 
   assert {
+    condition     = var.deploy_timeout_minutes >= 31.25
+    error_message = "the stage would give up before a PostService of default settings does"
+  }
+
+  assert {
     condition     = aws_codebuild_project.deploy.build_timeout > var.deploy_timeout_minutes
     error_message = "CodeBuild would end before the verdict TimedOut"
   }
@@ -244,9 +249,8 @@ run "each_stage_may_do_what_it_must_and_no_more" {
   assert {
     condition = alltrue([
       for json, arn in {
-        (data.aws_iam_policy_document.assume_pipeline.json) = "arn:aws:codepipeline:ap-northeast-2:123456789012:board"
-        (data.aws_iam_policy_document.assume_build.json)    = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-build"
-        (data.aws_iam_policy_document.assume_deploy.json)   = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-deploy"
+        (data.aws_iam_policy_document.assume_build.json)  = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-build"
+        (data.aws_iam_policy_document.assume_deploy.json) = "arn:aws:codebuild:ap-northeast-2:123456789012:project/board-deploy"
       } :
       jsondecode(json).Statement[0].Condition.ArnEquals["aws:SourceArn"] == arn
       && jsondecode(json).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
@@ -255,9 +259,14 @@ run "each_stage_may_do_what_it_must_and_no_more" {
   }
 
   assert {
+    condition     = [for s in jsondecode(data.aws_iam_policy_document.assume_pipeline.json).Statement : s.Principal] == [{ Service = "codepipeline.amazonaws.com" }]
+    error_message = "somebody else than CodePipeline can have the pipeline's role"
+  }
+
+  assert {
     condition = toset(flatten([
       for s in jsondecode(data.aws_iam_policy_document.deploy.json).Statement : s.Action if startswith(flatten([s.Action])[0], "ecr:") || startswith(flatten([s.Action])[0], "eks:")
-    ])) == toset(["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:PutImage", "eks:DescribeCluster"])
+    ])) == toset(["ecr:BatchGetImage", "ecr:PutImage", "eks:DescribeCluster"])
     error_message = "the deploy stage has more rights in ECR and EKS than it needs, or fewer"
   }
 }

@@ -137,6 +137,15 @@ resource "aws_s3_bucket_policy" "images" {
 }
 
 locals {
+  # In a key's own policy the resource `*` is that key and no other.
+  key_policy_statement = jsonencode({
+    Sid       = "ImagesByCloudFront"
+    Effect    = "Allow"
+    Principal = { Service = "cloudfront.amazonaws.com" }
+    Action    = "kms:Decrypt"
+    Resource  = "*"
+    Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudfront_distribution.images.arn } }
+  })
   bucket_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -146,10 +155,7 @@ locals {
         Principal = { Service = "cloudfront.amazonaws.com" }
         Action    = "s3:GetObject"
         Resource  = "${local.bucket_arn}/${var.prefix}/images/*"
-        Condition = {
-          ArnEquals    = { "aws:SourceArn" = aws_cloudfront_distribution.images.arn }
-          StringEquals = { "aws:SourceAccount" = var.aws.account_id }
-        }
+        Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudfront_distribution.images.arn } }
       },
       {
         Sid       = "TlsOnly"

@@ -17,3 +17,8 @@ output "bucket_policy" {
   description = "The policy that the bucket needs. Merge it into yours unless manage_bucket_policy is true."
   value       = local.bucket_policy
 }
+
+output "key_policy_statement" {
+  description = "A statement for the policy of the bucket's KMS key, without which CloudFront cannot read what it encrypts; null without kms_key_arn."
+  value       = var.kms_key_arn == null ? null : local.key_policy_statement
+}

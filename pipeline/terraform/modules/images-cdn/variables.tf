@@ -48,6 +48,12 @@ variable "prefix" {
   }
 }
 
+variable "kms_key_arn" {
+  description = "ARN of the bucket's KMS key if it has one of its own (images.kms_key_arn); null: it has none."
+  type        = string
+  default     = null
+}
+
 variable "manage_bucket_policy" {
   description = "Whether the bucket's whole policy is made here. If the bucket has one already, leave it false and put the output bucket_policy into it."
   type        = bool

@@ -128,7 +128,7 @@ data "aws_iam_policy_document" "deploy" {
   # The tag deployed-… of the image that serves.
   statement {
     sid       = "TagImage"
-    actions   = ["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:PutImage"]
+    actions   = ["ecr:BatchGetImage", "ecr:PutImage"]
     resources = [local.service_arn]
   }
 }

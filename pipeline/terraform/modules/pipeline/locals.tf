@@ -3,7 +3,6 @@
 locals {
   arn           = "arn:${var.aws.partition}"
   here          = "${var.aws.region}:${var.aws.account_id}"
-  pipeline_arn  = "${local.arn}:codepipeline:${local.here}:${var.name}"
   build_name    = "${var.name}-build"
   deploy_name   = "${var.name}-deploy"
   build_arn     = "${local.arn}:codebuild:${local.here}:project/${local.build_name}"

@@ -90,8 +90,9 @@ resource "aws_codepipeline" "this" {
   stage {
     name = "Deploy"
 
-    # The operator has the old pods serving again by then. This puts the tag of the last good execution
-    # back into the PostService. The first execution has none before it: it just fails.
+    # Puts the tag of the last good execution back into the PostService. By then the operator has undone
+    # what it saw fail, but not a rollout that was not decided in time: that one ends here. The first
+    # execution has none before it: it just fails.
     on_failure {
       result = "ROLLBACK"
     }
@@ -133,6 +134,8 @@ resource "aws_iam_role" "pipeline" {
   permissions_boundary = var.permissions_boundary_arn
 }
 
+# Without the conditions that the projects' roles have: AWS does not document aws:SourceArn and
+# aws:SourceAccount for CodePipeline. Nobody can pass a role of this account to a pipeline of another one.
 data "aws_iam_policy_document" "assume_pipeline" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -140,18 +143,6 @@ data "aws_iam_policy_document" "assume_pipeline" {
     principals {
       type        = "Service"
       identifiers = ["codepipeline.amazonaws.com"]
-    }
-
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [var.aws.account_id]
-    }
-
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:SourceArn"
-      values   = [local.pipeline_arn]
     }
   }
 }

@@ -155,9 +155,9 @@ variable "build_timeout_minutes" {
 }
 
 variable "deploy_timeout_minutes" {
-  description = "Minutes to wait for the operator's verdict. At least what the PostService lets a rollout take: migrations.timeout + rollout.bake.duration + rollout.progressDeadline, about 27 by default."
+  description = "Minutes to wait for the operator's verdict. At least what the PostService lets a rollout take: migrations.timeout + rollout.bake.duration + rollout.progressDeadline + rollout.drainDelay, and two minutes; 31.25 by default."
   type        = number
-  default     = 30
+  default     = 35
   nullable    = false
 
   validation {

@@ -96,3 +96,27 @@ run "the_post_service_gets_bucket_and_cloudfront" {
     error_message = "media is not as the PostService wants it"
   }
 }
+
+run "another_name_of_the_post_service_and_its_account_are_the_module_s_too" {
+  variables {
+    namespace         = "board"
+    post_service      = "api"
+    service_account   = "api-pods"
+    images            = { bucket = "post-images" }
+    pod_credentials   = "irsa"
+    oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.ap-northeast-2.amazonaws.com/id/0123456789ABCDEF"
+  }
+
+  assert {
+    condition     = yamldecode(output.post_service).metadata == { name = "api", namespace = "board" }
+    error_message = "the PostService is named otherwise than it was asked for"
+  }
+
+  assert {
+    condition = yamldecode(output.post_service).spec.serviceAccount == {
+      annotations = { "eks.amazonaws.com/role-arn" = "arn:aws:iam::123456789012:role/a-role" }
+      name        = "api-pods"
+    }
+    error_message = "the pods' service account does not get its role by IRSA"
+  }
+}
