@@ -20,9 +20,10 @@ pub(super) struct Crowd {
 
 /// A place and, of those who have one, a turn; until it is dropped.
 #[derive(Debug)]
+#[expect(dead_code, reason = "dropped in this order")]
 pub(super) struct Place<'a> {
-    _turn: Option<SemaphorePermit<'a>>,
-    _place: SemaphorePermit<'a>,
+    turn: Option<SemaphorePermit<'a>>,
+    place: SemaphorePermit<'a>,
 }
 
 impl Crowd {
@@ -44,8 +45,8 @@ impl Crowd {
     pub(super) fn enter(&self) -> Result<Place<'_>, StoreError> {
         let place = self.places.try_acquire();
         Ok(Place {
-            _turn: None,
-            _place: place.map_err(|_| StoreError::Crowded)?,
+            turn: None,
+            place: place.map_err(|_| StoreError::Crowded)?,
         })
     }
 
@@ -54,10 +55,12 @@ impl Crowd {
     /// # Errors
     /// If all places are taken, at once.
     pub(super) async fn queue(&self) -> Result<Place<'_>, StoreError> {
-        let mut place = self.enter()?;
+        let place = self.enter()?;
         let turn = self.turns.acquire().await;
-        place._turn = Some(turn.map_err(|_| StoreError::Crowded)?);
-        Ok(place)
+        Ok(Place {
+            turn: Some(turn.map_err(|_| StoreError::Crowded)?),
+            ..place
+        })
     }
 }
 

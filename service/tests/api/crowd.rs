@@ -37,15 +37,15 @@ async fn writes_beyond_those_that_may_wait_are_refused_at_once_on_mysql() {
     }
     holder.execute("ROLLBACK").await.unwrap();
 
-    let mut liked = 0;
+    let mut answered = 0;
     while let Some(answer) = likes.next().await {
         match answer.status {
-            StatusCode::OK => liked += 1,
+            StatusCode::OK => answered += 1,
             StatusCode::SERVICE_UNAVAILABLE => {}
             status => panic!("{status}: {}", answer.text),
         }
     }
-    assert!(liked > 0, "those who waited are answered");
+    assert!(answered > 0, "those who waited are answered");
     until("likes are answered again", async || {
         like(Method::PUT).await.json["data"]["like_count"] == 1
     })

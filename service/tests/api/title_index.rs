@@ -79,7 +79,8 @@ async fn finds_what_titles_contain(service: &Service, words: &BTreeSet<String>) 
             .await;
         let answer = search(service, word, "").await;
         assert_eq!(answer.json["meta"]["total"], count, "{word:?}");
-        assert_eq!(titles(&answer).len() as i64, count.min(50), "{word:?}");
+        let found = i64::try_from(titles(&answer).len()).expect("a count");
+        assert_eq!(found, count.min(50), "{word:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 const SIZE: usize = 3;
 
 /// The number (within its bucket) that a posting is of, and below it the place in the title.
-fn place(&[high, low, in_title]: &[u8; SIZE]) -> u32 {
+fn place([high, low, in_title]: [u8; SIZE]) -> u32 {
     u32::from_be_bytes([0, high, low, in_title])
 }
 
@@ -13,7 +13,7 @@ pub(super) fn without(postings: &[u8], gone: u32) -> Vec<u8> {
     let (postings, _) = postings.as_chunks();
     let kept = postings
         .iter()
-        .filter(|posting| place(posting) >> 8 != gone);
+        .filter(|posting| place(**posting) >> 8 != gone);
     kept.flatten().copied().collect()
 }
 
@@ -43,8 +43,8 @@ pub(super) fn common(grams: &[(u8, &[u8])]) -> Vec<u32> {
 fn beginnings(distance: u8, postings: &[u8]) -> Vec<u32> {
     let (postings, _) = postings.as_chunks();
     let beginning =
-        |[high, low, in_title]: &[u8; SIZE]| place(&[*high, *low, in_title.wrapping_sub(distance)]);
-    let mut places: Vec<u32> = postings.iter().map(beginning).collect();
+        |[high, low, in_title]: [u8; SIZE]| place([high, low, in_title.wrapping_sub(distance)]);
+    let mut places: Vec<u32> = postings.iter().copied().map(beginning).collect();
     places.sort_unstable();
     places
 }
