@@ -37,6 +37,10 @@ pub enum Command {
         /// that totals are read instead of counted. May be repeated at any time, to repair counters
         #[arg(long)]
         finish: bool,
+        /// Also put every title into the index of searches again: after titles were changed by hand,
+        /// or by an older version. Until it is done searches compare titles
+        #[arg(long, requires = "finish")]
+        reindex: bool,
     },
     /// Print the OpenAPI 3.1 document
     Openapi,

@@ -60,7 +60,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
                 traces.flush().await;
             }
         }
-        Command::Migrate { finish: false } => {
+        Command::Migrate { finish: false, .. } => {
             let migrated = store::migrate_aloud(&settings.database()?, say).await?;
             for migration in &migrated.applied {
                 println!("applied {migration}");
@@ -71,9 +71,20 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
                     "tables of an older service were found and kept: once it has ended for good, \
                      run `post-service migrate --finish`"
                 );
+            } else if !migrated.is_indexed {
+                println!(
+                    "searches compare titles one by one until all are in their index: once every \
+                     process has this version, run `post-service migrate --finish`"
+                );
             }
         }
-        Command::Migrate { finish: true } => {
+        Command::Migrate {
+            finish: true,
+            reindex,
+        } => {
+            if reindex {
+                store::forget_titles(&settings.database()?).await?;
+            }
             let finished = store::finish(&settings.database()?, say).await?;
             println!("{finished}");
         }

@@ -1,11 +1,15 @@
 //! How many operations may be at work on the store or wait for it: what could not be done soon is
 //! refused at once, so that under any load those who are let in are answered, and soon.
+//!
+//! Lists, searches, likes, posts written and comments read count; not what is done together for many
+//! (posts read, views), what other services do the most of (images) and what follows by itself (the
+//! check of a token, deactivations).
 
 use crate::store::StoreError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Operations for each connection: the last one waits a third of a second where one takes ten
-/// milliseconds.
+/// Operations for each connection: on eight connections and more the last one waits a third of a second
+/// where one takes ten milliseconds.
 const FOR_EACH: usize = 32;
 /// Operations on the smallest store.
 const AT_LEAST: usize = 256;

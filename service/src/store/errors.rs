@@ -47,8 +47,9 @@ pub(super) fn is_too_long(error: &sqlx::Error) -> bool {
 
 /// Whether the whole transaction was given up and may simply be run again.
 pub(super) fn is_rolled_back(error: &sqlx::Error) -> bool {
-    // Deadlock, lock wait timeout, a table that was altered since the transaction's snapshot.
-    mysql_code(error).is_some_and(|code| matches!(code, 1213 | 1205 | 1412))
+    // Deadlock, lock wait timeout; a table that was altered, or (MariaDB) a row that was written since
+    // the transaction's snapshot.
+    mysql_code(error).is_some_and(|code| matches!(code, 1213 | 1205 | 1412 | 1020))
 }
 
 /// Refusals that end without a change on our side: too many connections, no access or no database
@@ -67,6 +68,7 @@ fn is_passing_refusal(code: u16) -> bool {
             | 1205
             | 1213
             | 1412
+            | 1020
             | 1021
             | 3024
             | 1969

@@ -10,9 +10,18 @@ use crate::board::{Cursor, Direction, Filter, Order, Page, PageRequest, Post, So
 /// With a search, counting ends here and the total is a lower bound.
 pub(super) const SEARCH_COUNT_LIMIT: i64 = 1_000;
 /// What begins a statement that compares titles, which may be all there are: MySQL and MariaDB each give
-/// it up after a while, and read the other's limit as a comment.
-const SELECT_LIMITED: &str = "/*M! SET STATEMENT max_statement_time = 1.4 FOR */ \
-    SELECT /*+ MAX_EXECUTION_TIME(1400) */ ";
+/// it up after so many milliseconds, and read the other's limit as a comment.
+macro_rules! select_within {
+    ($seconds:literal, $milliseconds:literal) => {
+        concat!(
+            "/*M! SET STATEMENT max_statement_time = ",
+            $seconds,
+            " FOR */ SELECT /*+ MAX_EXECUTION_TIME(",
+            $milliseconds,
+            ") */ "
+        )
+    };
+}
 /// Lists of numbers are padded to one of these lengths, so that few different texts come of them.
 const LENGTHS: [usize; 3] = [16, 128, 1_024];
 /// Up to here skipping index entries is as cheap as finding the way by the counter rows.
@@ -58,15 +67,31 @@ impl<'a> std::convert::From<&'a Filter> for Matching<'a> {
     }
 }
 
+/// How often a search walks through titles. Together, and with the wait for a turn, it takes less than two
+/// seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walks {
+    /// What is counted holds the page.
+    Once,
+    /// The page may have to be looked for again.
+    Twice,
+}
+
 impl Statement {
-    /// One that selects posts with this filter.
+    /// One that selects posts with this filter, perhaps on the second walk.
     fn select(filter: &Filter) -> Self {
         let mut statement = Self::default();
         statement.push(match filter.search {
-            Some(_) => SELECT_LIMITED,
+            Some(_) => select_within!("0.65", "650"),
             None => "SELECT ",
         });
         statement
+    }
+
+    /// Whether it is worth being kept prepared: not if it names a thousand posts.
+    pub(super) fn is_kept(&self) -> bool {
+        let [.., longest] = LENGTHS;
+        self.values.len() < longest
     }
 
     fn push(&mut self, text: &str) -> &mut Self {
@@ -358,8 +383,12 @@ fn counting<'a>(statement: &'a mut Statement, matching: Matching<'_>) -> &'a mut
 }
 
 /// The numbers of the newest matching posts, one more than can be told exactly.
-pub(super) fn numbers(dialect: Dialect, filter: &Filter) -> Statement {
-    let mut statement = Statement::select(filter);
+pub(super) fn numbers(dialect: Dialect, filter: &Filter, walks: Walks) -> Statement {
+    let mut statement = Statement::default();
+    statement.push(match walks {
+        Walks::Once => select_within!("1.4", "1400"),
+        Walks::Twice => select_within!("0.75", "750"),
+    });
     let order = Order::LATEST;
     statement
         .push("CAST(No AS SIGNED) FROM posts")
@@ -526,9 +555,17 @@ mod tests {
     #[test]
     fn only_what_compares_titles_has_a_limit_of_its_own() {
         let (all, searched) = (filter(None, None, None), filter(None, None, Some("q")));
-        for statement in [count(&searched), numbers(DIALECT, &searched)] {
-            assert!(statement.text.starts_with("/*M! SET STATEMENT"));
-            assert!(statement.text.contains("SELECT /*+ MAX_EXECUTION_TIME"));
+        for (statement, limit) in [
+            (numbers(DIALECT, &searched, Walks::Once), 1_400),
+            (numbers(DIALECT, &searched, Walks::Twice), 750),
+            (count(&searched), 650),
+        ] {
+            let beginning = format!(
+                "/*M! SET STATEMENT max_statement_time = {} FOR */ \
+                 SELECT /*+ MAX_EXECUTION_TIME({limit}) */ ",
+                f64::from(limit) / 1e3,
+            );
+            assert!(statement.text.starts_with(&beginning), "{}", statement.text);
         }
         assert!(count(&all).text.starts_with("SELECT COUNT(*)"));
     }

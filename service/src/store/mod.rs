@@ -216,3 +216,12 @@ pub async fn finish(url: &DatabaseUrl, say: Say) -> Result<Finished, MigrateErro
         DatabaseUrl::Sqlite(file) => migrate::finish_sqlite(file, say).await,
     }
 }
+
+/// Empties the index that searches find titles by, so that [`finish`] fills it again. Services compare
+/// titles meanwhile; this waits until all of them do.
+pub async fn forget_titles(url: &DatabaseUrl) -> Result<(), MigrateError> {
+    match url {
+        DatabaseUrl::MySql(options) => migrate::forget_titles(options).await,
+        DatabaseUrl::Sqlite(_) => Ok(()),
+    }
+}

@@ -20,7 +20,7 @@ mod sqlite;
 
 pub use error::MigrateError;
 pub use finish::Finished;
-pub(super) use finish::{mysql as finish_mysql, sqlite as finish_sqlite};
+pub(super) use finish::{forget_titles, mysql as finish_mysql, sqlite as finish_sqlite};
 pub use progress::Say;
 pub(super) use sqlite::migrate as sqlite;
 
@@ -59,6 +59,8 @@ pub struct Migrated {
     pub version: i64,
     /// Whether an older service's tables have been taken over, but `--finish` has not been run.
     pub is_unfinished: bool,
+    /// Whether searches find every title by its index; if not, `--finish` fills it.
+    pub is_indexed: bool,
 }
 
 /// Where a database with this latest migration stands.
@@ -101,6 +103,7 @@ pub(super) async fn mysql(
         applied: Vec::new(),
         version: applied.keys().copied().max().unwrap_or(0),
         is_unfinished: false,
+        is_indexed: true,
     };
     for migration in missing(&MYSQL, &applied, &place)? {
         if is_left_to_finish(migration) && is_unfinished(&mut connection).await.map_err(fail)? {
@@ -111,6 +114,7 @@ pub(super) async fn mysql(
         migrated.applied.push(name);
     }
     migrated.is_unfinished = is_unfinished(&mut connection).await.map_err(fail)?;
+    migrated.is_indexed = finish::is_indexed(&mut connection).await.map_err(fail)?;
     // Closing the session releases the lock.
     connection.close().await.map_err(fail)?;
     Ok(migrated)

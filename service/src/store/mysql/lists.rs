@@ -9,7 +9,7 @@ use crate::{
     board::{Direction, Filter, Order, Page, PageRequest, Post, SortKey, Start},
     store::{
         ListStore, StoreError,
-        list::{self, Dialect, From, Matching, Statement, Total, Way, bind_values},
+        list::{self, Dialect, From, Matching, Statement, Total, Walks, Way, bind_values},
         rows::{PostRow, convert_posts},
         totals::{LEVEL_1, LEVEL_2, seek},
     },
@@ -52,16 +52,51 @@ impl ListStore for MySqlStore {
             return attempt!(self.reading(), |connection| list.read(connection));
         };
         let collation = self.indexed_collation().await?;
-        if let Some(word) = collation.and_then(|collation| Word::of(text, collation))
-            && let Some(page) =
-                attempt!(self.reading(), |connection| list.look_up(connection, &word))?
-        {
-            return Ok(page);
-        }
-        let _turn = self.scans.turn().await?;
-        let page = attempt!(self.reading(), |connection| list.scan(connection));
+        let page = match collation.and_then(|collation| Word::of(text, collation)) {
+            Some(word) => self.search_index(&list, &word).await,
+            None => self.compare_titles(&list).await,
+        };
         page.map_err(StoreError::of_search)
     }
+}
+
+impl MySqlStore {
+    /// A page of a search by the index of titles.
+    async fn search_index(&self, list: &List<'_>, word: &Word) -> Result<Page<Post>, StoreError> {
+        let soon = attempt!(self.reading(), |connection| list
+            .look_up(connection, word, false))?;
+        match soon {
+            LookedUp::Page(page) => return Ok(page),
+            LookedUp::Untold => return self.compare_titles(list).await,
+            LookedUp::Long => {}
+        }
+        let turn = self.scans.turn().await?;
+        let page = attempt!(self.reading(), |connection| list
+            .look_up(connection, word, true))?;
+        match page {
+            LookedUp::Page(page) => Ok(page),
+            LookedUp::Untold | LookedUp::Long => {
+                drop(turn);
+                self.compare_titles(list).await
+            }
+        }
+    }
+
+    /// A page of a search by comparing titles, which may be all there are.
+    async fn compare_titles(&self, list: &List<'_>) -> Result<Page<Post>, StoreError> {
+        let _turn = self.scans.turn().await?;
+        attempt!(self.reading(), |connection| list.scan(connection))
+    }
+}
+
+/// What a search by the index of titles came to.
+enum LookedUp {
+    Page(Page<Post>),
+    /// Titles have to be compared: the index knows no categories and authors, and nobody counts on
+    /// beyond a limit.
+    Untold,
+    /// So much of the index would have to be read that it needs a turn.
+    Long,
 }
 
 /// A page to be read and its total.
@@ -157,7 +192,7 @@ impl List<'_> {
         from: From,
     ) -> Result<Vec<PostRow>, sqlx::Error> {
         let statement = self.statement(matching, from, Total::Elsewhere);
-        let query = sqlx::query_as(&statement.text);
+        let query = sqlx::query_as(&statement.text).persistent(statement.is_kept());
         bind_values!(query, statement).fetch_all(connection).await
     }
 
@@ -180,7 +215,7 @@ impl List<'_> {
         matching: Matching<'_>,
     ) -> Result<i64, sqlx::Error> {
         let statement = list::count(matching);
-        let query = sqlx::query_scalar(&statement.text);
+        let query = sqlx::query_scalar(&statement.text).persistent(statement.is_kept());
         bind_values!(query, statement).fetch_one(connection).await
     }
 
@@ -231,24 +266,29 @@ impl List<'_> {
 /// Pages of a search: the newest posts that match are found first, as many as are counted, and the page
 /// among them.
 impl List<'_> {
-    /// The page from the index of titles. None if titles have to be compared: an index of words knows
-    /// no categories and authors, and nobody counts on beyond a limit.
     async fn look_up(
         &self,
         connection: &mut MySqlConnection,
         word: &Word,
-    ) -> Result<Option<Page<Post>>, sqlx::Error> {
-        let mut found = Candidates::of(connection, word).await?;
+        has_turn: bool,
+    ) -> Result<LookedUp, sqlx::Error> {
+        let Some(mut found) = Candidates::of(connection, word, has_turn).await? else {
+            return Ok(LookedUp::Long);
+        };
         found.are_certain &= self.filter.category_id.is_none() && self.filter.user_id.is_none();
-        if !found.are_all() && (!found.are_certain || self.on_page(&found).is_none()) {
-            return Ok(None);
+        if !found.are_all() && self.on_page(&found).is_none() {
+            return Ok(LookedUp::Untold);
         }
-        self.page_of(connection, &found).await.map(Some)
+        self.page_of(connection, &found).await.map(LookedUp::Page)
     }
 
-    /// The page by comparing titles, which may be all there are.
     async fn scan(&self, connection: &mut MySqlConnection) -> Result<Page<Post>, sqlx::Error> {
-        let statement = list::numbers(self.dialect, self.filter);
+        let walks = if self.is_latest_of_counted() {
+            Walks::Once
+        } else {
+            Walks::Twice
+        };
+        let statement = list::numbers(self.dialect, self.filter, walks);
         let query = sqlx::query_scalar(&statement.text);
         let numbers = bind_values!(query, statement)
             .fetch_all(&mut *connection)
@@ -260,56 +300,91 @@ impl List<'_> {
         self.page_of(connection, &found).await
     }
 
+    /// The page among the posts found, and how many there are.
     async fn page_of(
         &self,
         connection: &mut MySqlConnection,
         found: &Candidates,
     ) -> Result<Page<Post>, sqlx::Error> {
-        let rows = match self.on_page(found) {
-            Some(numbers) if numbers.is_empty() => vec![],
-            Some(numbers) => {
-                let matching = Matching::among(self.filter, &numbers);
-                self.rows(connection, matching, From::Offset(0)).await?
+        let start = list::plain_start(self.request);
+        if let Some(numbers) = self.on_page(found) {
+            let rows = self.rows_of(connection, &numbers, From::Offset(0)).await?;
+            if rows.len() == numbers.len() {
+                return Ok(self.page(rows, count_of(&found.numbers)));
             }
-            None => {
-                let from = list::plain_start(self.request);
-                self.rows(connection, self.among(found), from).await?
-            }
-        };
-        let total = if found.are_certain {
-            i64::try_from(found.numbers.len()).unwrap_or(i64::MAX)
+            // Somebody has changed one of them since: those behind it move up.
+            let rows = self.rows_of(connection, &found.numbers, start).await?;
+            let total = if found.are_all() {
+                self.count(connection, self.among(&found.numbers)).await?
+            } else {
+                count_of(&found.numbers)
+            };
+            return Ok(self.page(rows, total));
+        }
+        let matching = if found.are_all() {
+            self.among(&found.numbers)
         } else {
-            self.count(connection, self.among(found)).await?
+            self.filter.into()
+        };
+        let rows = self.rows(connection, matching, start).await?;
+        let total = if found.are_certain {
+            count_of(&found.numbers)
+        } else {
+            self.count(connection, matching).await?
         };
         Ok(self.page(rows, total))
     }
 
     /// The numbers on the page and the next one, if what was found tells them.
     fn on_page(&self, found: &Candidates) -> Option<Vec<i64>> {
-        let is_told = found.are_certain
-            && self.order.key == SortKey::Created
-            && matches!(self.request.start, Start::Page(_));
-        let begin = usize::try_from(self.request.offset()).ok()?;
-        let count = usize::try_from(self.request.size).ok()? + 1;
-        let numbers = found.numbers.iter().copied();
-        match self.order.direction {
-            _ if !is_told => None,
-            Direction::Descending if found.are_all() || begin + count <= found.numbers.len() => {
-                Some(numbers.skip(begin).take(count).collect())
-            }
-            Direction::Ascending if found.are_all() => {
-                Some(numbers.rev().skip(begin).take(count).collect())
-            }
-            _ => None,
+        if !found.are_certain || self.order.key != SortKey::Created {
+            return None;
         }
+        let mut numbers = found.numbers.clone();
+        if self.order.direction == Direction::Ascending {
+            numbers.reverse();
+        }
+        let begin = match self.request.start {
+            Start::Page(_) => usize::try_from(self.request.offset()).ok()?,
+            Start::After(cursor) => numbers.partition_point(|number| match self.order.direction {
+                Direction::Descending => *number >= cursor.number,
+                Direction::Ascending => *number <= cursor.number,
+            }),
+        };
+        let count = usize::try_from(self.request.size).ok()? + 1;
+        let is_told = self.order.direction == Direction::Descending
+            && begin.saturating_add(count) <= numbers.len();
+        (is_told || found.are_all()).then(|| numbers.into_iter().skip(begin).take(count).collect())
     }
 
-    /// What was found narrows the filter if it is all there is.
-    fn among<'a>(&'a self, found: &'a Candidates) -> Matching<'a> {
-        if found.are_all() {
-            Matching::among(self.filter, &found.numbers)
-        } else {
-            self.filter.into()
-        }
+    /// Whether the posts that are counted tell the page, if all of them are found.
+    fn is_latest_of_counted(&self) -> bool {
+        let end = self
+            .request
+            .offset()
+            .saturating_add(self.request.size.into());
+        self.order == Order::LATEST
+            && matches!(self.request.start, Start::Page(_))
+            && end <= list::SEARCH_COUNT_LIMIT
     }
+
+    async fn rows_of(
+        &self,
+        connection: &mut MySqlConnection,
+        numbers: &[i64],
+        from: From,
+    ) -> Result<Vec<PostRow>, sqlx::Error> {
+        if numbers.is_empty() {
+            return Ok(vec![]);
+        }
+        self.rows(connection, self.among(numbers), from).await
+    }
+
+    fn among<'a>(&'a self, numbers: &'a [i64]) -> Matching<'a> {
+        Matching::among(self.filter, numbers)
+    }
+}
+
+fn count_of(numbers: &[i64]) -> i64 {
+    i64::try_from(numbers.len()).unwrap_or(i64::MAX)
 }

@@ -5,11 +5,8 @@
 
 use super::{PoolUse, Schema, Store, StoreError, errors, migrate};
 use async_trait::async_trait;
-use sqlx::{
-    MySqlPool,
-    mysql::{MySqlConnectOptions, MySqlPoolOptions},
-};
-use std::{sync::Arc, time::Duration};
+use sqlx::mysql::MySqlConnectOptions;
+use std::sync::Arc;
 
 /// The columns of a [`crate::store::rows::PostRow`], on the alias `p`. An adopted table
 /// may hold NULL nearly everywhere. Times as [`crate::board::KstTime`] writes them. The argument is
@@ -82,6 +79,7 @@ mod likes;
 mod lists;
 mod media;
 mod numbers;
+mod pool;
 mod posts;
 mod remembered;
 mod replica;
@@ -91,17 +89,18 @@ mod upkeep;
 mod views;
 
 use attempt::{Attempts, READ_ATTEMPTS, WRITE_ATTEMPTS};
+use pool::Pool;
 use replica::Replica;
 pub(in crate::store) use search::index;
 
-/// Prepared statements kept on a connection: all there are (about 190 of them are lists).
+/// Prepared statements kept on a connection, those used last: all but the rarest searches (about 190 are
+/// lists).
 const STATEMENTS: usize = 256;
 
 /// Posts in MySQL.
 #[derive(Debug, Clone)]
 pub struct MySqlStore {
-    pool: MySqlPool,
-    limit: u32,
+    pool: Pool,
     known_totals: Arc<totals::Known>,
     finished: Arc<adoption::Finished>,
     scans: Arc<search::Turns>,
@@ -112,18 +111,9 @@ pub struct MySqlStore {
 impl MySqlStore {
     /// A pool of at most `pool_size` connections, none of them opened yet.
     pub fn connect_lazy(options: &MySqlConnectOptions, pool_size: u32) -> Self {
-        let pool = MySqlPoolOptions::new()
-            .max_connections(pool_size)
-            .acquire_timeout(Duration::from_secs(3))
-            .max_lifetime(Duration::from_mins(10))
-            // A ping before every use costs a quarter of the throughput; dead connections are
-            // noticed by their first statement, and reads are tried again.
-            .test_before_acquire(false)
-            .after_connect(|connection, _| Box::pin(attempt::session_limits(connection)))
-            .connect_lazy_with(options.clone().statement_cache_capacity(STATEMENTS));
+        let options = options.clone().statement_cache_capacity(STATEMENTS);
         Self {
-            pool,
-            limit: pool_size,
+            pool: Pool::lazy(options, pool_size),
             known_totals: Arc::default(),
             finished: Arc::default(),
             scans: search::Turns::on_pool(pool_size).into(),
@@ -136,7 +126,7 @@ impl MySqlStore {
     /// Tokio runtime.
     #[must_use]
     pub fn with_replica(mut self, options: &MySqlConnectOptions) -> Self {
-        let replica = Self::connect_lazy(options, self.limit);
+        let replica = Self::connect_lazy(options, self.pool.limit);
         self.replica = Some(Replica::watched(replica, self.clone()));
         self
     }
@@ -170,7 +160,8 @@ impl Store for MySqlStore {
     }
 
     fn pool(&self) -> PoolUse {
-        PoolUse::new(self.pool.size(), self.pool.num_idle(), self.limit)
+        let (size, idle) = self.pool.size();
+        PoolUse::new(size, idle, self.pool.limit)
     }
 
     fn replica(&self) -> Option<&dyn Store> {

@@ -97,15 +97,15 @@ impl PostStore for MySqlStore {
                 return Ok(Ok(()));
             }
             let new_category = category.as_ref().map(|(id, name)| (id.as_str(), *name));
-            let grams = match edit.title {
+            let old = match edit.title {
                 Some(_) => index::grams_of(&mut transaction, id).await?,
-                None => vec![],
+                None => index::Grams::new(),
             };
             update(&mut transaction, id, edit, new_category, now).await?;
             raise_version(&mut transaction, id, stage).await?;
-            if let Some(title) = &edit.title {
-                index::remove(&mut transaction, post.number, &grams).await?;
-                index::add(&mut transaction, id, title).await?;
+            if edit.title.is_some() {
+                let new = index::grams_of(&mut transaction, id).await?;
+                index::replace(&mut transaction, post.number, &old, &new).await?;
             }
             if let Some((new, _)) = new_category {
                 totals::moved(&mut transaction, &post, new).await?;
@@ -144,8 +144,8 @@ impl PostStore for MySqlStore {
                 .await?;
             raise_version(&mut transaction, id, stage).await?;
             schedule_deletions(&mut transaction, post.media_files.as_deref(), now).await?;
-            let grams = index::grams_of(&mut transaction, id).await?;
-            index::remove(&mut transaction, post.number, &grams).await?;
+            let old = index::grams_of(&mut transaction, id).await?;
+            index::replace(&mut transaction, post.number, &old, &index::Grams::new()).await?;
             totals::gone(&mut transaction, &post).await?;
             transaction.commit().await?;
             Ok(Ok(()))

@@ -16,6 +16,7 @@ mod titles;
 mod totals;
 
 pub(in crate::store) use sqlite::finish as sqlite;
+pub(super) use titles::is_complete as is_indexed;
 
 use super::{
     MYSQL, MigrateError, Say, applied, apply, compare, connect, missing, progress::watched,
@@ -112,6 +113,18 @@ pub(in crate::store) async fn mysql(
     // Closing the session releases the lock.
     connection.close().await.map_err(fail)?;
     Ok(finished)
+}
+
+/// Has the next run fill the index of titles from the start, and waits until nobody believes in it.
+pub(in crate::store) async fn forget_titles(
+    options: &MySqlConnectOptions,
+) -> Result<(), MigrateError> {
+    let (mut connection, place) = connect(options).await?;
+    let fail = |source| MigrateError::on(&place, source);
+    let applied = applied(&mut connection).await.map_err(fail)?;
+    refuse_unmigrated(compare(&MYSQL, applied.keys().copied().max()), &place)?;
+    titles::forget(&mut connection).await.map_err(fail)?;
+    connection.close().await.map_err(fail)
 }
 
 fn refuse_unmigrated(schema: Schema, place: &str) -> Result<(), MigrateError> {

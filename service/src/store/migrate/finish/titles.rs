@@ -7,9 +7,29 @@ use crate::store::{
     totals::LEVEL_2,
 };
 use sqlx::{Connection, MySqlConnection};
+use std::time::Duration;
 
 /// Rows deleted at once.
 const BATCH: u64 = 10_000;
+/// After that no search reads the index that is not complete: they ask each second, and take three.
+const UNNOTICED: Duration = Duration::from_secs(5);
+
+/// Whether the index holds every title.
+pub(in crate::store::migrate) async fn is_complete(
+    connection: &mut MySqlConnection,
+) -> sqlx::Result<bool> {
+    Ok(next_bucket(connection).await?.is_none())
+}
+
+/// Marks the index as empty and waits until everybody knows.
+pub(super) async fn forget(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    patiently!(
+        sqlx::query("UPDATE title_index SET next_bucket = NULL, completed_at = NULL WHERE id = 1")
+            .execute(&mut *connection)
+    )?;
+    tokio::time::sleep(UNNOTICED).await;
+    Ok(())
+}
 
 /// Fills the index if it does not hold every title yet.
 ///
@@ -79,7 +99,7 @@ async fn bucket_at(connection: &mut MySqlConnection, from: i64) -> sqlx::Result<
     Ok(number.map(|number| number.div_euclid(LEVEL_2)))
 }
 
-/// Adds a bucket's titles, in place of those that are there.
+/// Adds a bucket's titles, in place of those that were written since the index was [cleared](clear).
 async fn fill(connection: &mut MySqlConnection, bucket: i64) -> sqlx::Result<()> {
     // Repeatable read, by which what a statement inserts stays locked where it was read.
     let mut transaction = connection.begin().await?;

@@ -11,12 +11,17 @@ const GRAMS: usize = 8;
 const FIRST_ROWS: usize = 24;
 /// Rows that are read at once, at most: each holds a few kilobytes of each gram.
 const MOST_ROWS: usize = 256;
+/// Rows that a search may read without a turn: what no title has although each of its grams is common
+/// would read all there are.
+const FREE_ROWS: usize = 2_048;
 
 /// A text to be found, of two characters or more.
 #[derive(Debug)]
 pub(in crate::store::mysql) struct Word {
-    /// With their distances from its beginning.
-    grams: Vec<(u8, String)>,
+    /// Each once.
+    grams: Vec<String>,
+    /// At which distance from its beginning which of them stands.
+    places: Vec<(u8, usize)>,
     /// They cover all of it: where they are, it is.
     is_covered: bool,
     /// In which it is compared.
@@ -28,14 +33,20 @@ impl Word {
     pub(in crate::store::mysql) fn of(text: &str, collation: Arc<str>) -> Option<Self> {
         let characters: Vec<char> = text.chars().collect();
         let last = characters.len().checked_sub(2)?;
+        let (mut grams, mut places) = (Vec::<String>::new(), Vec::new());
         // Side by side; the last one may overlap.
-        let distances = (0..last).step_by(2).chain([last]);
-        let gram = |distance: usize| {
-            let gram = characters.get(distance..distance + 2)?.iter().collect();
-            Some((u8::try_from(distance).ok()?, gram))
-        };
+        for distance in (0..last).step_by(2).chain([last]).take(GRAMS) {
+            let gram: String = characters.get(distance..distance + 2)?.iter().collect();
+            let known = grams.iter().position(|known| *known == gram);
+            let which = known.unwrap_or_else(|| {
+                grams.push(gram);
+                grams.len() - 1
+            });
+            places.push((u8::try_from(distance).ok()?, which));
+        }
         Some(Self {
-            grams: distances.take(GRAMS).filter_map(gram).collect(),
+            grams,
+            places,
             is_covered: characters.len() <= 2 * GRAMS,
             collation,
         })
@@ -75,7 +86,7 @@ impl Word {
         let statement = self.statement();
         let mut query = sqlx::query(&statement);
         // The first gram's condition comes last.
-        for (_, gram) in self.grams.iter().skip(1).chain(self.grams.first()) {
+        for gram in self.grams.iter().skip(1).chain(self.grams.first()) {
             query = query.bind(gram);
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -85,9 +96,9 @@ impl Word {
     /// A row's bucket, and the posts in it that have the word, newest first.
     fn found(&self, row: &MySqlRow) -> Result<(i64, Vec<i64>), sqlx::Error> {
         let bucket: i64 = row.try_get(0)?;
-        let mut grams = Vec::with_capacity(self.grams.len());
-        for (column, (distance, _)) in self.grams.iter().enumerate() {
-            grams.push((*distance, row.try_get::<&[u8], _>(column + 1)?));
+        let mut grams = Vec::with_capacity(self.places.len());
+        for (distance, which) in &self.places {
+            grams.push((*distance, row.try_get::<&[u8], _>(which + 1)?));
         }
         let numbers = postings::common(&grams);
         let number = |within: u32| bucket * LEVEL_2 + i64::from(within);
@@ -110,11 +121,12 @@ impl Candidates {
         self.numbers.len() <= most()
     }
 
-    /// The newest posts that have this word.
+    /// The newest posts that have this word; none without a turn if that takes long.
     pub(in crate::store::mysql) async fn of(
         connection: &mut MySqlConnection,
         word: &Word,
-    ) -> Result<Self, sqlx::Error> {
+        has_turn: bool,
+    ) -> Result<Option<Self>, sqlx::Error> {
         let mut numbers = Vec::new();
         let (mut below, mut limit, mut read) = (i64::MAX, FIRST_ROWS, 0);
         loop {
@@ -128,13 +140,16 @@ impl Candidates {
             if numbers.len() > most() || rows.len() < limit {
                 break;
             }
+            if read >= FREE_ROWS && !has_turn {
+                return Ok(None);
+            }
             limit = next_rows(read, numbers.len());
         }
         numbers.truncate(most() + 1);
-        Ok(Self {
+        Ok(Some(Self {
             numbers,
             are_certain: word.is_covered,
-        })
+        }))
     }
 }
 
@@ -158,7 +173,9 @@ mod tests {
     }
 
     fn grams(text: &str) -> Vec<(u8, String)> {
-        word(text).unwrap().grams
+        let word = word(text).unwrap();
+        let gram = |(distance, which): &(u8, usize)| (*distance, word.grams[*which].clone());
+        word.places.iter().map(gram).collect()
     }
 
     #[test]
@@ -180,7 +197,14 @@ mod tests {
         assert!(word(&"가".repeat(16)).unwrap().is_covered);
         let long = word(&"가".repeat(17)).unwrap();
         assert!(!long.is_covered);
-        assert_eq!(long.grams.len(), 8);
+        assert_eq!(long.places.len(), 8);
+    }
+
+    #[test]
+    fn a_gram_that_stands_in_many_places_is_read_once() {
+        let word = word("ㅋㅋㅋㅋㅋ").unwrap();
+        assert_eq!(word.places, [(0, 0), (2, 0), (3, 0)]);
+        assert_eq!(word.statement().matches("postings").count(), 1);
     }
 
     #[test]

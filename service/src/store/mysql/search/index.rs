@@ -1,11 +1,10 @@
-//! Writing the index of titles.
-//!
-//! Rows are locked in the order of grams by whoever adds a title; whoever takes one out may all the
-//! same meet others, and one of them is then repeated.
+//! Writing the index of titles. Rows are locked in the order of grams, so that writers wait for each
+//! other instead of standing in each other's way.
 
 use super::postings;
 use crate::{board::PostId, store::totals::LEVEL_2};
-use sqlx::MySqlConnection;
+use sqlx::{MySql, MySqlConnection, QueryBuilder};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Places of a title that are looked at, beyond what this service writes: no recursion may go deeper
 /// by default.
@@ -33,25 +32,27 @@ macro_rules! select_grams {
 }
 pub(in crate::store) use select_grams;
 
-/// The grams of a post's title as it is, to be [taken out](remove) when it has been changed.
+/// The grams of a title, each with its postings.
+pub(in crate::store::mysql) type Grams = BTreeMap<u32, Vec<u8>>;
+
+/// The grams of a post's title as it is in this transaction.
 pub(in crate::store::mysql) async fn grams_of(
     transaction: &mut MySqlConnection,
     id: &PostId,
-) -> Result<Vec<u32>, sqlx::Error> {
-    sqlx::query_scalar(concat!(
-        "SELECT DISTINCT CAST(gram AS UNSIGNED) AS gram FROM (",
+) -> Result<Grams, sqlx::Error> {
+    let found: Vec<(u32, Vec<u8>)> = sqlx::query_as(concat!(
+        "SELECT CAST(gram AS UNSIGNED), posting FROM (",
         select_grams!(farthest_place!()),
-        "WHERE p.id = ?) grams ORDER BY gram"
+        "WHERE p.id = ?) grams"
     ))
     .bind(id.as_str())
     .fetch_all(transaction)
-    .await
-    .map(|grams: Vec<u64>| {
-        grams
-            .into_iter()
-            .filter_map(|gram| gram.try_into().ok())
-            .collect()
-    })
+    .await?;
+    let mut grams = Grams::new();
+    for (gram, posting) in found {
+        grams.entry(gram).or_default().extend(posting);
+    }
+    Ok(grams)
 }
 
 /// Adds a post's title as it is now.
@@ -73,32 +74,65 @@ pub(in crate::store::mysql) async fn add(
     .map(drop)
 }
 
-/// Takes a post of this number out of these grams.
+/// Puts a post of this number under the grams of its new title (none: it is gone) instead of those of
+/// its old one.
 ///
 /// Its row must have been written by then: `migrate --finish`, which locks the titles that it adds,
 /// has either been waited for or reads what was written.
-pub(in crate::store::mysql) async fn remove(
+pub(in crate::store::mysql) async fn replace(
     transaction: &mut MySqlConnection,
     number: i64,
-    grams: &[u32],
+    old: &Grams,
+    new: &Grams,
 ) -> Result<(), sqlx::Error> {
-    let bucket = number.div_euclid(LEVEL_2);
-    let gone = u32::try_from(number.rem_euclid(LEVEL_2)).unwrap_or_default();
-    for gram in grams {
-        let postings: Option<Vec<u8>> = sqlx::query_scalar(
-            "SELECT postings FROM title_grams WHERE gram = ? AND bucket = ? FOR UPDATE",
-        )
-        .bind(gram)
-        .bind(bucket)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(postings) = postings else { continue };
-        sqlx::query("UPDATE title_grams SET postings = ? WHERE gram = ? AND bucket = ?")
-            .bind(postings::without(&postings, gone))
-            .bind(gram)
-            .bind(bucket)
-            .execute(&mut *transaction)
-            .await?;
+    if old == new {
+        return Ok(());
     }
-    Ok(())
+    let bucket = number.div_euclid(LEVEL_2);
+    let within = u32::try_from(number.rem_euclid(LEVEL_2)).unwrap_or_default();
+    let grams: BTreeSet<u32> = old.keys().chain(new.keys()).copied().collect();
+    let mut rows = locked(transaction, bucket, &grams).await?;
+    for (gram, postings) in &mut rows {
+        *postings = postings::without(postings, within);
+        postings.extend(new.get(gram).into_iter().flatten());
+    }
+    let written = "postings = VALUES(postings)";
+    write(transaction, bucket, rows, written).await
+}
+
+/// These grams' rows of a bucket, locked in order; they are made if there are none.
+async fn locked(
+    transaction: &mut MySqlConnection,
+    bucket: i64,
+    grams: &BTreeSet<u32>,
+) -> Result<Vec<(u32, Vec<u8>)>, sqlx::Error> {
+    let empty = grams.iter().map(|gram| (*gram, vec![]));
+    let kept = "postings = title_grams.postings";
+    write(transaction, bucket, empty, kept).await?;
+    let mut query =
+        QueryBuilder::<MySql>::new("SELECT gram, postings FROM title_grams WHERE bucket = ");
+    query.push_bind(bucket).push(" AND gram IN (");
+    let mut list = query.separated(", ");
+    for gram in grams {
+        list.push_bind(*gram);
+    }
+    query.push(") ORDER BY gram FOR UPDATE");
+    let query = query.build_query_as().persistent(false);
+    query.fetch_all(transaction).await
+}
+
+/// Writes rows of a bucket; those that are there are updated so.
+async fn write(
+    transaction: &mut MySqlConnection,
+    bucket: i64,
+    rows: impl IntoIterator<Item = (u32, Vec<u8>)>,
+    update: &str,
+) -> Result<(), sqlx::Error> {
+    let mut query = QueryBuilder::<MySql>::new("INSERT INTO title_grams (gram, bucket, postings) ");
+    query.push_values(rows, |mut row, (gram, postings)| {
+        row.push_bind(gram).push_bind(bucket).push_bind(postings);
+    });
+    query.push(" ON DUPLICATE KEY UPDATE ").push(update);
+    let query = query.build().persistent(false);
+    query.execute(transaction).await.map(drop)
 }

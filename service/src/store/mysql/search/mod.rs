@@ -11,7 +11,7 @@
 //! 3. The lists (`lists.rs`) read the page among them, or walk all titles where the index cannot tell:
 //!    one character, or a place beyond the matches that are counted.
 //!
-//! [`turns`] bounds how many searches walk at once.
+//! [`turns`] bounds how many searches walk at once: through titles, or far through the index.
 
 mod candidates;
 pub(in crate::store) mod index;
@@ -23,19 +23,39 @@ pub(super) use turns::Turns;
 
 use super::MySqlStore;
 use crate::store::StoreError;
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-/// The collation of titles, once the index is known to hold all of them.
+/// For how long it is believed that the index holds every title; `migrate --finish --reindex` waits
+/// longer before it empties it.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// The collation of titles and when the index was last known to hold all of them.
 #[derive(Debug, Default)]
-pub(super) struct Complete(OnceLock<Arc<str>>);
+pub(super) struct Complete(Mutex<Option<(Instant, Arc<str>)>>);
+
+impl Complete {
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, Arc<str>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> Option<Arc<str>> {
+        let known = self.lock();
+        let (since, collation) = known.as_ref()?;
+        (since.elapsed() < BELIEVED).then(|| collation.clone())
+    }
+}
 
 impl MySqlStore {
     /// The collation of titles if every title is in the index: always on a database that this service
-    /// made, after `migrate --finish` on an adopted one. Asks the database until it says so once.
+    /// made, after `migrate --finish` on one that had posts before it had this index.
     pub(super) async fn indexed_collation(&self) -> Result<Option<Arc<str>>, StoreError> {
-        if let Some(collation) = self.complete.0.get() {
-            return Ok(Some(collation.clone()));
+        if let Some(collation) = self.complete.known() {
+            return Ok(Some(collation));
         }
+        let now = Instant::now();
         let collation: Option<String> = attempt!(self.reading(), |connection| {
             sqlx::query_scalar(
                 "SELECT CAST(c.collation_name AS CHAR) FROM title_index i \
@@ -45,7 +65,8 @@ impl MySqlStore {
             )
             .fetch_optional(connection)
         })?;
-        let collation = collation.map(Arc::from);
-        Ok(collation.map(|collation| self.complete.0.get_or_init(|| collation).clone()))
+        let collation: Option<Arc<str>> = collation.map(Arc::from);
+        *self.complete.lock() = collation.clone().map(|collation| (now, collation));
+        Ok(collation)
     }
 }
