@@ -4,7 +4,9 @@ use mimalloc::MiMalloc;
 use post_service::{
     cli::{Cli, Command, ReadError},
     config::Settings,
-    healthcheck, http, serve, store, telemetry,
+    healthcheck, http, serve,
+    store::{self, Titles},
+    telemetry,
 };
 use std::process::ExitCode;
 
@@ -82,10 +84,12 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
             finish: true,
             reindex,
         } => {
-            if reindex {
-                store::forget_titles(&settings.database()?).await?;
-            }
-            let finished = store::finish(&settings.database()?, say).await?;
+            let titles = if reindex {
+                Titles::All
+            } else {
+                Titles::Missing
+            };
+            let finished = store::finish(&settings.database()?, titles, say).await?;
             println!("{finished}");
         }
         Command::Openapi => println!("{}", http::openapi().to_pretty_json()?),

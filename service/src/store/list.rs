@@ -67,18 +67,8 @@ impl<'a> std::convert::From<&'a Filter> for Matching<'a> {
     }
 }
 
-/// How often a search walks through titles. Together, and with the wait for a turn, it takes less than two
-/// seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Walks {
-    /// What is counted holds the page.
-    Once,
-    /// The page may have to be looked for again.
-    Twice,
-}
-
 impl Statement {
-    /// One that selects posts with this filter, perhaps on the second walk.
+    /// One that selects posts with this filter: with a search those found before, or on a second walk.
     fn select(filter: &Filter) -> Self {
         let mut statement = Self::default();
         statement.push(match filter.search {
@@ -383,12 +373,9 @@ fn counting<'a>(statement: &'a mut Statement, matching: Matching<'_>) -> &'a mut
 }
 
 /// The numbers of the newest matching posts, one more than can be told exactly.
-pub(super) fn numbers(dialect: Dialect, filter: &Filter, walks: Walks) -> Statement {
+pub(super) fn numbers(dialect: Dialect, filter: &Filter) -> Statement {
     let mut statement = Statement::default();
-    statement.push(match walks {
-        Walks::Once => select_within!("1.4", "1400"),
-        Walks::Twice => select_within!("0.75", "750"),
-    });
+    statement.push(select_within!("1.4", "1400"));
     let order = Order::LATEST;
     statement
         .push("CAST(No AS SIGNED) FROM posts")
@@ -556,8 +543,7 @@ mod tests {
     fn only_what_compares_titles_has_a_limit_of_its_own() {
         let (all, searched) = (filter(None, None, None), filter(None, None, Some("q")));
         for (statement, limit) in [
-            (numbers(DIALECT, &searched, Walks::Once), 1_400),
-            (numbers(DIALECT, &searched, Walks::Twice), 750),
+            (numbers(DIALECT, &searched), 1_400),
             (count(&searched), 650),
         ] {
             let beginning = format!(

@@ -24,7 +24,7 @@ pub use comments::{CommentStore, CommentSweep, CommentSweepBatch};
 pub use deactivations::{DeactivationStore, DueDeactivation, NewDeactivation, Requested};
 pub use likes::LikeStore;
 pub use media::{Deletion, MediaChange, MediaStore};
-pub use migrate::{Finished, MigrateError, Migrated, Say};
+pub use migrate::{Finished, MigrateError, Migrated, Say, Titles};
 pub use mysql::MySqlStore;
 pub use posts::{FoundPost, PostStore};
 pub use sqlite::SqliteStore;
@@ -210,18 +210,9 @@ pub async fn migrate_aloud(url: &DatabaseUrl, say: Say) -> Result<Migrated, Migr
 
 /// Makes every counter exact and ends the adoption of an older service's tables, which must have
 /// ended; services of this kind may run. Repeated, it repairs what has drifted.
-pub async fn finish(url: &DatabaseUrl, say: Say) -> Result<Finished, MigrateError> {
+pub async fn finish(url: &DatabaseUrl, titles: Titles, say: Say) -> Result<Finished, MigrateError> {
     match url {
-        DatabaseUrl::MySql(options) => migrate::finish_mysql(options, say).await,
+        DatabaseUrl::MySql(options) => migrate::finish_mysql(options, titles, say).await,
         DatabaseUrl::Sqlite(file) => migrate::finish_sqlite(file, say).await,
-    }
-}
-
-/// Empties the index that searches find titles by, so that [`finish`] fills it again. Services compare
-/// titles meanwhile; this waits until all of them do.
-pub async fn forget_titles(url: &DatabaseUrl) -> Result<(), MigrateError> {
-    match url {
-        DatabaseUrl::MySql(options) => migrate::forget_titles(options).await,
-        DatabaseUrl::Sqlite(_) => Ok(()),
     }
 }

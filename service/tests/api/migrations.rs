@@ -1,7 +1,7 @@
 //! Migrating databases.
 
 use crate::kit::database::Database;
-use post_service::store::{self, MigrateError, Migrated, Schema};
+use post_service::store::{self, MigrateError, Migrated, Schema, Titles};
 
 /// A test on an unmigrated database of each kind.
 macro_rules! on_empty_databases {
@@ -153,7 +153,7 @@ on_empty_databases! {
 
 on_empty_databases! {
     async fn finish_repairs_what_has_drifted_and_finds_nothing_the_second_time(database) {
-        let unmigrated = store::finish(&database.url(), |_| ()).await.expect_err("a refusal");
+        let unmigrated = store::finish(&database.url(), Titles::Missing, |_| ()).await.expect_err("a refusal");
         assert!(matches!(unmigrated, MigrateError::NotMigrated { applied: 0, .. }));
         migrate(database).await;
         database.execute(
@@ -162,11 +162,11 @@ on_empty_databases! {
              ('a', 70000, 'u', ' 자유 ', 't', 'c', 'visible', 7, '[1, 2]', 0, \
               '2024-01-01 00:00:00', '2024-01-01 00:00:00')",
         ).await;
-        let repaired = store::finish(&database.url(), |_| ()).await.expect("a repair");
+        let repaired = store::finish(&database.url(), Titles::Missing, |_| ()).await.expect("a repair");
         assert_eq!((repaired.categories, repaired.categorized), (1, 1));
         assert_eq!((repaired.posts, repaired.repaired), (1, 1));
         assert!(repaired.totals > 0 && !repaired.ended_adoption);
-        let again = store::finish(&database.url(), |_| ()).await.expect("a look");
+        let again = store::finish(&database.url(), Titles::Missing, |_| ()).await.expect("a look");
         assert_eq!(again, store::Finished { posts: 1, ..store::Finished::default() });
     }
 }

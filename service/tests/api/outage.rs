@@ -47,7 +47,9 @@ async fn a_read_on_a_killed_connection_is_answered_on_another_one_on_mysql() {
     };
     let service = Service::on(database).await;
     let reads = async || {
-        let reads = (0..16).map(|_| service.get("/api/v1/posts"));
+        // Different ones, which share no read.
+        let pages = (1..=16).map(|page| format!("/api/v1/posts?page={page}"));
+        let reads = pages.map(async |page| service.get(&page).await);
         futures::future::join_all(reads)
             .await
             .into_iter()

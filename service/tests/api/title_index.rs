@@ -1,7 +1,7 @@
 //! Searches answered from the index of titles: they find what comparing every title would find.
 
 use crate::kit::{Answer, Service, database::Database, tokens};
-use post_service::store;
+use post_service::store::{self, Titles};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -111,8 +111,8 @@ async fn reopen(service: &Service) {
     }
 }
 
-async fn finish(service: &Service) -> store::Finished {
-    store::finish(&service.database().url(), |_| ())
+async fn finish(service: &Service, titles: Titles) -> store::Finished {
+    store::finish(&service.database().url(), titles, |_| ())
         .await
         .expect("the rest of the work")
 }
@@ -148,7 +148,7 @@ on_every_database! {
         }
         let words = parts(&TITLES[..4]);
         finds_what_titles_contain(service, &words).await;
-        let finished = finish(service).await;
+        let finished = finish(service, Titles::Missing).await;
         finds_what_titles_contain(service, &words).await;
         if let Database::MySql { .. } = service.database() {
             assert_eq!(finished.indexed, 1);
@@ -157,7 +157,7 @@ on_every_database! {
             let answer = search(service, "카페", "").await;
             assert_eq!(answer.json["meta"]["total"], 0);
         }
-        assert_eq!(finish(service).await.indexed, 0);
+        assert_eq!(finish(service, Titles::Missing).await.indexed, 0);
     }
 }
 
@@ -177,9 +177,7 @@ on_every_database! {
             Database::MySql { .. } => service.database().number(bytes).await,
             Database::Sqlite(_) => 0,
         };
-        store::forget_titles(&service.database().url()).await.expect("an empty index");
-        finds_what_titles_contain(service, &words).await;
-        let finished = finish(service).await;
+        let finished = finish(service, Titles::All).await;
         finds_what_titles_contain(service, &words).await;
         if let Database::MySql { .. } = service.database() {
             assert_eq!(finished.indexed, 1);
@@ -270,7 +268,7 @@ async fn large_board(service: &Service, posts: usize) {
             ))
             .await;
     }
-    finish(service).await;
+    finish(service, Titles::Missing).await;
 }
 
 fn title(number: usize) -> String {
@@ -354,7 +352,7 @@ on_every_database! {
                 }
             }
         };
-        tokio::join!(writing, finish(service));
+        tokio::join!(writing, finish(service, Titles::Missing));
         let words = ["이전 제목", "새로 쓴", "고쳐 쓴", "가끔", "쓴 1"];
         finds_what_titles_contain(service, &words.map(str::to_owned).into()).await;
         let again = search(service, "새로 쓴", "").await;

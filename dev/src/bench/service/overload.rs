@@ -90,10 +90,12 @@ impl Overload {
         };
         let is_load = self.offered >= LEAST_LOAD * self.peak && self.looks >= LEAST_LOOKS;
         let is_answered = self.answered >= 0.75 * self.peak;
-        match is_answered && is_soon(&self.refused) && is_soon(&self.alive) {
-            true if is_load => "yes",
-            true => "too little load",
-            false => "NO",
+        if !is_answered || !is_soon(&self.refused) || !is_soon(&self.alive) {
+            "NO"
+        } else if is_load {
+            "yes"
+        } else {
+            "too little load"
         }
     }
 }

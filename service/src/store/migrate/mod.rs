@@ -19,8 +19,8 @@ mod progress;
 mod sqlite;
 
 pub use error::MigrateError;
-pub use finish::Finished;
-pub(super) use finish::{forget_titles, mysql as finish_mysql, sqlite as finish_sqlite};
+pub use finish::{Finished, Titles};
+pub(super) use finish::{mysql as finish_mysql, sqlite as finish_sqlite};
 pub use progress::Say;
 pub(super) use sqlite::migrate as sqlite;
 

@@ -15,7 +15,7 @@ pub(super) const READ_ATTEMPTS: u32 = 2;
 pub(super) const WRITE_ATTEMPTS: u32 = 4;
 /// How long a statement or transaction may take: after that its connection counts as dead. A server
 /// that vanished without a word answers nothing for ever; one that lives gives up sooner by itself
-/// (`session_limits` in `pool.rs`).
+/// (`set_up` in `pool.rs`).
 pub(in crate::store) const OPERATION_TIME: Duration = Duration::from_secs(3);
 
 /// The attempts at one operation.

@@ -9,13 +9,14 @@ use crate::{
     board::{Direction, Filter, Order, Page, PageRequest, Post, SortKey, Start},
     store::{
         ListStore, StoreError,
-        list::{self, Dialect, From, Matching, Statement, Total, Walks, Way, bind_values},
+        list::{self, Dialect, From, Matching, Statement, Total, Way, bind_values},
         rows::{PostRow, convert_posts},
         totals::{LEVEL_1, LEVEL_2, seek},
     },
 };
 use async_trait::async_trait;
 use sqlx::{FromRow, MySqlConnection};
+use std::time::{Duration, Instant};
 
 /// The indexes are made when the adoption is finished.
 const ADOPTING: Dialect = Dialect {
@@ -28,6 +29,10 @@ const FINISHED: Dialect = Dialect {
     columns: post_columns!("p.version"),
     names_indexes: true,
 };
+
+/// What a walk through titles may have taken if another one follows: together with the wait for a turn
+/// they take less than two seconds.
+const ONE_OF_TWO_WALKS: Duration = Duration::from_millis(750);
 
 #[async_trait]
 impl ListStore for MySqlStore {
@@ -70,22 +75,21 @@ impl MySqlStore {
             LookedUp::Untold => return self.compare_titles(list).await,
             LookedUp::Long => {}
         }
-        let turn = self.scans.turn().await?;
+        let _turn = self.scans.turn().await?;
         let page = attempt!(self.reading(), |connection| list
             .look_up(connection, word, true))?;
         match page {
             LookedUp::Page(page) => Ok(page),
-            LookedUp::Untold | LookedUp::Long => {
-                drop(turn);
-                self.compare_titles(list).await
-            }
+            // To compare titles would take longer.
+            LookedUp::Untold | LookedUp::Long => Err(StoreError::SlowSearch),
         }
     }
 
     /// A page of a search by comparing titles, which may be all there are.
     async fn compare_titles(&self, list: &List<'_>) -> Result<Page<Post>, StoreError> {
         let _turn = self.scans.turn().await?;
-        attempt!(self.reading(), |connection| list.scan(connection))
+        let page = attempt!(self.reading(), |connection| list.scan(connection))?;
+        page.ok_or(StoreError::SlowSearch)
     }
 }
 
@@ -95,7 +99,7 @@ enum LookedUp {
     /// Titles have to be compared: the index knows no categories and authors, and nobody counts on
     /// beyond a limit.
     Untold,
-    /// So much of the index would have to be read that it needs a turn.
+    /// So much of the index would have to be read that it needs a turn, or more time than there is.
     Long,
 }
 
@@ -276,19 +280,17 @@ impl List<'_> {
             return Ok(LookedUp::Long);
         };
         found.are_certain &= self.filter.category_id.is_none() && self.filter.user_id.is_none();
-        if !found.are_all() && self.on_page(&found).is_none() {
-            return Ok(LookedUp::Untold);
-        }
-        self.page_of(connection, &found).await.map(LookedUp::Page)
+        let page = self.page_of(connection, &found).await?;
+        Ok(page.map_or(LookedUp::Untold, LookedUp::Page))
     }
 
-    async fn scan(&self, connection: &mut MySqlConnection) -> Result<Page<Post>, sqlx::Error> {
-        let walks = if self.is_latest_of_counted() {
-            Walks::Once
-        } else {
-            Walks::Twice
-        };
-        let statement = list::numbers(self.dialect, self.filter, walks);
+    /// None if a second walk through titles would be due after a long first one.
+    async fn scan(
+        &self,
+        connection: &mut MySqlConnection,
+    ) -> Result<Option<Page<Post>>, sqlx::Error> {
+        let begun = Instant::now();
+        let statement = list::numbers(self.dialect, self.filter);
         let query = sqlx::query_scalar(&statement.text);
         let numbers = bind_values!(query, statement)
             .fetch_all(&mut *connection)
@@ -297,42 +299,46 @@ impl List<'_> {
             numbers,
             are_certain: true,
         };
-        self.page_of(connection, &found).await
+        if let Some(page) = self.page_of(connection, &found).await? {
+            return Ok(Some(page));
+        }
+        if begun.elapsed() > ONE_OF_TWO_WALKS {
+            return Ok(None);
+        }
+        let start = list::plain_start(self.request);
+        let rows = self.rows(connection, self.filter.into(), start).await?;
+        Ok(Some(self.page(rows, count_of(&found.numbers))))
     }
 
-    /// The page among the posts found, and how many there are.
+    /// The page among the posts found, and how many there are; none if it is not known to be among them.
     async fn page_of(
         &self,
         connection: &mut MySqlConnection,
         found: &Candidates,
-    ) -> Result<Page<Post>, sqlx::Error> {
-        let start = list::plain_start(self.request);
-        if let Some(numbers) = self.on_page(found) {
-            let rows = self.rows_of(connection, &numbers, From::Offset(0)).await?;
+    ) -> Result<Option<Page<Post>>, sqlx::Error> {
+        let told = self.on_page(found);
+        if let Some(numbers) = &told {
+            let rows = match self.among(numbers) {
+                _ if numbers.is_empty() => vec![],
+                matching => self.rows(connection, matching, From::Offset(0)).await?,
+            };
             if rows.len() == numbers.len() {
-                return Ok(self.page(rows, count_of(&found.numbers)));
+                return Ok(Some(self.page(rows, count_of(&found.numbers))));
             }
             // Somebody has changed one of them since: those behind it move up.
-            let rows = self.rows_of(connection, &found.numbers, start).await?;
-            let total = if found.are_all() {
-                self.count(connection, self.among(&found.numbers)).await?
-            } else {
-                count_of(&found.numbers)
-            };
-            return Ok(self.page(rows, total));
         }
-        let matching = if found.are_all() {
-            self.among(&found.numbers)
-        } else {
-            self.filter.into()
-        };
+        if !found.are_all() {
+            return Ok(None);
+        }
+        let start = list::plain_start(self.request);
+        let matching = self.among(&found.numbers);
         let rows = self.rows(connection, matching, start).await?;
-        let total = if found.are_certain {
+        let total = if found.are_certain && told.is_none() {
             count_of(&found.numbers)
         } else {
             self.count(connection, matching).await?
         };
-        Ok(self.page(rows, total))
+        Ok(Some(self.page(rows, total)))
     }
 
     /// The numbers on the page and the next one, if what was found tells them.
@@ -355,29 +361,6 @@ impl List<'_> {
         let is_told = self.order.direction == Direction::Descending
             && begin.saturating_add(count) <= numbers.len();
         (is_told || found.are_all()).then(|| numbers.into_iter().skip(begin).take(count).collect())
-    }
-
-    /// Whether the posts that are counted tell the page, if all of them are found.
-    fn is_latest_of_counted(&self) -> bool {
-        let end = self
-            .request
-            .offset()
-            .saturating_add(self.request.size.into());
-        self.order == Order::LATEST
-            && matches!(self.request.start, Start::Page(_))
-            && end <= list::SEARCH_COUNT_LIMIT
-    }
-
-    async fn rows_of(
-        &self,
-        connection: &mut MySqlConnection,
-        numbers: &[i64],
-        from: From,
-    ) -> Result<Vec<PostRow>, sqlx::Error> {
-        if numbers.is_empty() {
-            return Ok(vec![]);
-        }
-        self.rows(connection, self.among(numbers), from).await
     }
 
     fn among<'a>(&'a self, numbers: &'a [i64]) -> Matching<'a> {

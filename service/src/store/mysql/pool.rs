@@ -3,10 +3,11 @@
 //! sqlx's own pool sends a ping whenever a connection comes back, a tenth of the cost of a list. Here only
 //! what is left to be sent is sent: the end of a transaction that was given up.
 
+use super::attempt::OPERATION_TIME;
 use deadpool::managed::{
     Manager, Metrics, Object, PoolConfig, PoolError, QueueMode, RecycleResult, Timeouts,
 };
-use sqlx::{ConnectOptions, Connection, MySqlConnection, mysql::MySqlConnectOptions};
+use sqlx::{ConnectOptions, Connection, Executor, MySqlConnection, mysql::MySqlConnectOptions};
 use std::{io, time::Duration};
 use tokio::time::{sleep, timeout};
 
@@ -81,7 +82,7 @@ impl Pool {
         (open, status.available)
     }
 
-    /// Gives no more connections and takes leave of those that are idle.
+    /// Gives no more connections, takes leave of those that are idle and waits for the others.
     pub(super) async fn close(&self) {
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();
@@ -89,6 +90,12 @@ impl Pool {
             // A server that is gone needs none.
             let _ = timeout(PING_TIME, connection.close()).await;
         }
+        let others = async {
+            while self.connections.status().size > 0 {
+                sleep(FIRST_PAUSE).await;
+            }
+        };
+        let _ = timeout(OPERATION_TIME, others).await;
     }
 }
 
@@ -111,7 +118,7 @@ impl Manager for Server {
                 }
                 connected => {
                     let mut connection = connected?;
-                    session_limits(&mut connection).await?;
+                    set_up(&mut connection).await?;
                     return Ok(connection);
                 }
             }
@@ -124,9 +131,16 @@ impl Manager for Server {
     }
 }
 
-/// Has the server give up a statement before this side does: what only this side gives up goes on
-/// there, holding locks and scanning.
-async fn session_limits(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+/// Sets what holds for a session.
+///
+/// - The server gives a statement up before this side does: what only this side gives up goes on there,
+///   holding locks and scanning.
+/// - Transactions read what is committed and lock rows alone, no gaps: who has waited for a row's lock sees
+///   the row as it is, and two who insert do not wait for each other.
+async fn set_up(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    connection
+        .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .await?;
     let version: String = sqlx::query_scalar("SELECT VERSION()")
         .fetch_one(&mut *connection)
         .await?;

@@ -172,9 +172,6 @@ async fn insert(
     number: i64,
     key: Option<&IdempotencyKey>,
 ) -> Result<Inserted, sqlx::Error> {
-    if key.is_some() {
-        remembered::read_committed(connection).await?;
-    }
     let mut transaction = connection.begin().await?;
     if let Some(key) = key {
         match remembered::claim(&mut transaction, post, key).await? {

@@ -18,15 +18,6 @@ pub(super) enum Claim {
     Locked,
 }
 
-/// The next transaction locks rows alone and no gaps between them: two requests with different keys
-/// must not wait for each other.
-pub(super) async fn read_committed(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 /// Takes a key for a post of its author.
 pub(super) async fn claim(
     transaction: &mut MySqlConnection,

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program with these arguments and nothing else in its environment.
 pub fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Command {

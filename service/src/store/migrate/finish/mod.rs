@@ -53,6 +53,16 @@ macro_rules! patiently {
 }
 use patiently;
 
+/// Which titles are put into the index of searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Titles {
+    /// All, if it does not hold them yet.
+    Missing,
+    /// All, whatever it holds: titles were changed by hand, or by a version without the index. Searches
+    /// compare titles meanwhile.
+    All,
+}
+
 /// What `migrate --finish` did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Finished {
@@ -99,6 +109,7 @@ impl fmt::Display for Finished {
 /// Finishes the adoption of a MySQL database, or repairs a finished one.
 pub(in crate::store) async fn mysql(
     options: &MySqlConnectOptions,
+    titles: Titles,
     say: Say,
 ) -> Result<Finished, MigrateError> {
     let (mut connection, place) = connect(options).await?;
@@ -109,22 +120,10 @@ pub(in crate::store) async fn mysql(
     for migration in missing(&MYSQL, &applied, &place)? {
         apply(&mut connection, migration, &place, say).await?;
     }
-    let finished = run(&mut connection, say).await.map_err(fail)?;
+    let finished = run(&mut connection, titles, say).await.map_err(fail)?;
     // Closing the session releases the lock.
     connection.close().await.map_err(fail)?;
     Ok(finished)
-}
-
-/// Has the next run fill the index of titles from the start, and waits until nobody believes in it.
-pub(in crate::store) async fn forget_titles(
-    options: &MySqlConnectOptions,
-) -> Result<(), MigrateError> {
-    let (mut connection, place) = connect(options).await?;
-    let fail = |source| MigrateError::on(&place, source);
-    let applied = applied(&mut connection).await.map_err(fail)?;
-    refuse_unmigrated(compare(&MYSQL, applied.keys().copied().max()), &place)?;
-    titles::forget(&mut connection).await.map_err(fail)?;
-    connection.close().await.map_err(fail)
 }
 
 fn refuse_unmigrated(schema: Schema, place: &str) -> Result<(), MigrateError> {
@@ -138,12 +137,15 @@ fn refuse_unmigrated(schema: Schema, place: &str) -> Result<(), MigrateError> {
     }
 }
 
-async fn run(connection: &mut MySqlConnection, say: Say) -> sqlx::Result<Finished> {
+async fn run(connection: &mut MySqlConnection, titles: Titles, say: Say) -> sqlx::Result<Finished> {
     let mut finished = Finished::default();
     categories::assign(connection, say, &mut finished).await?;
     post_counters::repair(connection, say, &mut finished).await?;
     // After the categories, which decide what is counted where.
     totals::repair(connection, say, &mut finished).await?;
+    if titles == Titles::All {
+        titles::forget(connection).await?;
+    }
     titles::index(connection, say, &mut finished).await?;
     finished.ended_adoption = watched(say, "ending the adoption", end(connection)).await?;
     Ok(finished)

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 /// Rows deleted at once.
 const BATCH: u64 = 10_000;
-/// After that no search reads the index that is not complete: they ask each second, and take three.
-const UNNOTICED: Duration = Duration::from_secs(5);
+/// After that no search reads an index that is not complete: it asks each second, and takes two turns at
+/// waiting for a connection and at reading, three seconds each.
+const UNNOTICED: Duration = Duration::from_secs(15);
 
 /// Whether the index holds every title.
 pub(in crate::store::migrate) async fn is_complete(
@@ -21,13 +22,18 @@ pub(in crate::store::migrate) async fn is_complete(
     Ok(next_bucket(connection).await?.is_none())
 }
 
-/// Marks the index as empty and waits until everybody knows.
+/// Says that the index is incomplete, if it is not said yet, and waits until every search knows.
 pub(super) async fn forget(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    patiently!(
-        sqlx::query("UPDATE title_index SET next_bucket = NULL, completed_at = NULL WHERE id = 1")
-            .execute(&mut *connection)
+    let forgotten = patiently!(
+        sqlx::query(
+            "UPDATE title_index SET next_bucket = NULL, completed_at = NULL \
+             WHERE completed_at IS NOT NULL"
+        )
+        .execute(&mut *connection)
     )?;
-    tokio::time::sleep(UNNOTICED).await;
+    if forgotten.rows_affected() > 0 {
+        tokio::time::sleep(UNNOTICED).await;
+    }
     Ok(())
 }
 

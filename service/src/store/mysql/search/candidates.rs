@@ -3,7 +3,11 @@
 use super::postings;
 use crate::store::{list::SEARCH_COUNT_LIMIT, totals::LEVEL_2};
 use sqlx::{MySqlConnection, Row, mysql::MySqlRow};
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Grams that are looked up for a word: longer ones are then compared with the titles found.
 const GRAMS: usize = 8;
@@ -14,6 +18,10 @@ const MOST_ROWS: usize = 256;
 /// Rows that a search may read without a turn: what no title has although each of its grams is common
 /// would read all there are.
 const FREE_ROWS: usize = 2_048;
+/// For so long it may, where rows are not in memory.
+const FREE_TIME: Duration = Duration::from_millis(100);
+/// With a turn it may read for so long.
+const TURN_TIME: Duration = Duration::from_millis(1_400);
 
 /// A text to be found, of two characters or more.
 #[derive(Debug)]
@@ -121,12 +129,13 @@ impl Candidates {
         self.numbers.len() <= most()
     }
 
-    /// The newest posts that have this word; none without a turn if that takes long.
+    /// The newest posts that have this word; none if that takes too long, as it soon does without a turn.
     pub(in crate::store::mysql) async fn of(
         connection: &mut MySqlConnection,
         word: &Word,
         has_turn: bool,
     ) -> Result<Option<Self>, sqlx::Error> {
+        let begun = Instant::now();
         let mut numbers = Vec::new();
         let (mut below, mut limit, mut read) = (i64::MAX, FIRST_ROWS, 0);
         loop {
@@ -140,7 +149,12 @@ impl Candidates {
             if numbers.len() > most() || rows.len() < limit {
                 break;
             }
-            if read >= FREE_ROWS && !has_turn {
+            let is_too_long = if has_turn {
+                begun.elapsed() > TURN_TIME
+            } else {
+                read >= FREE_ROWS || begun.elapsed() > FREE_TIME
+            };
+            if is_too_long {
                 return Ok(None);
             }
             limit = next_rows(read, numbers.len());

@@ -109,8 +109,9 @@ async fn locked(
     let empty = grams.iter().map(|gram| (*gram, vec![]));
     let kept = "postings = title_grams.postings";
     write(transaction, bucket, empty, kept).await?;
-    let mut query =
-        QueryBuilder::<MySql>::new("SELECT gram, postings FROM title_grams WHERE bucket = ");
+    let mut query = QueryBuilder::<MySql>::new(
+        "SELECT gram, postings FROM title_grams FORCE INDEX (PRIMARY) WHERE bucket = ",
+    );
     query.push_bind(bucket).push(" AND gram IN (");
     let mut list = query.separated(", ");
     for gram in grams {
