@@ -25,7 +25,7 @@ const TURN_TIME: Duration = Duration::from_millis(1_400);
 
 /// A text to be found, of two characters or more.
 #[derive(Debug)]
-pub(in crate::store::mysql) struct Word {
+pub(super) struct Word {
     /// Each once.
     grams: Vec<String>,
     /// At which distance from its beginning which of them stands.
@@ -38,7 +38,7 @@ pub(in crate::store::mysql) struct Word {
 
 impl Word {
     /// None if it is too short for the index.
-    pub(in crate::store::mysql) fn of(text: &str, collation: Arc<str>) -> Option<Self> {
+    pub(super) fn of(text: &str, collation: Arc<str>) -> Option<Self> {
         let characters: Vec<char> = text.chars().collect();
         let last = characters.len().checked_sub(2)?;
         let (mut grams, mut places) = (Vec::<String>::new(), Vec::new());
@@ -116,21 +116,21 @@ impl Word {
 
 /// Numbers of posts that have a word, newest first.
 #[derive(Debug)]
-pub(in crate::store::mysql) struct Candidates {
+pub(super) struct Candidates {
     /// No more of them than are counted, and one.
-    pub(in crate::store::mysql) numbers: Vec<i64>,
+    pub(super) numbers: Vec<i64>,
     /// Every one of them has it, as long as nobody changes it.
-    pub(in crate::store::mysql) are_certain: bool,
+    pub(super) are_certain: bool,
 }
 
 impl Candidates {
     /// Whether there is none beside these.
-    pub(in crate::store::mysql) fn are_all(&self) -> bool {
+    pub(super) fn are_all(&self) -> bool {
         self.numbers.len() <= most()
     }
 
     /// The newest posts that have this word; none if that takes too long, as it soon does without a turn.
-    pub(in crate::store::mysql) async fn of(
+    pub(super) async fn of(
         connection: &mut MySqlConnection,
         word: &Word,
         has_turn: bool,

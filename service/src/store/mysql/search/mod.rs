@@ -8,17 +8,18 @@
 //!
 //! 1. [`index`] keeps it right in the transactions that write titles; `migrate --finish` fills it.
 //! 2. [`candidates`] reads from it the newest posts that have a word, as many as are counted.
-//! 3. The lists (`lists.rs`) read the page among them, or walk all titles where the index cannot tell:
-//!    one character, or a place beyond the matches that are counted.
+//! 3. [`pages`] reads the page among them, or walks through titles where the index cannot tell: one
+//!    character, or a place beyond the matches that are counted.
 //!
 //! [`turns`] bounds how many searches walk at once: through titles, or far through the index.
 
 mod candidates;
 pub(in crate::store) mod index;
+mod pages;
 mod postings;
 mod turns;
 
-pub(super) use candidates::{Candidates, Word};
+use candidates::{Candidates, Word};
 pub(super) use turns::Turns;
 
 use super::MySqlStore;
