@@ -4,8 +4,10 @@
 //! token (`ANONYMOUS_LIKES`) are not: anybody could have made them in anybody's name. A user's own
 //! token takes over such a like; a request without one never touches a verified like.
 
+use super::{KstTime, PostId};
+
 /// In whose name a like is made or taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Liker {
     /// The user of a token.
     Verified(String),
@@ -28,7 +30,7 @@ impl Liker {
 }
 
 /// What shall become of a like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wish {
     /// There where it was not, gone where it was.
     Toggle,
@@ -36,6 +38,21 @@ pub enum Wish {
     Like,
     /// Gone.
     Unlike,
+}
+
+/// A wish of one liker about one post.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LikeWish {
+    /// The id of the like that it makes, if it makes one; no two wishes have the same.
+    pub id: String,
+    /// The post.
+    pub post: PostId,
+    /// The liker.
+    pub liker: Liker,
+    /// What is wished.
+    pub wish: Wish,
+    /// When.
+    pub at: KstTime,
 }
 
 /// What has to be done for a wish.
@@ -74,6 +91,9 @@ pub struct LikeState {
     /// How many users like it now.
     pub like_count: i64,
 }
+
+/// What a wish came to.
+pub type Liked = Result<LikeState, LikeRefusal>;
 
 /// Why a like was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub use category::{Category, CategoryName};
 pub use clock::{Clock, KstTime, SystemClock};
 pub use freshness::Freshness;
 pub use idempotency::{Created, IdempotencyKey, REMEMBERED_HOURS};
-pub use like::{LikeRefusal, LikeState, Liker, Step, Wish};
+pub use like::{LikeRefusal, LikeState, LikeWish, Liked, Liker, Step, Wish};
 pub use media::{MediaEntry, MediaList, object_key, post_of_key};
 pub use page::{Cursor, NotACursor, Page, PageLimits, PageRequest, Start};
 pub use post::{Direction, Draft, Edit, Filter, NewPost, Order, Post, PostId, Refusal, SortKey};

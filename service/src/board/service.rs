@@ -2,12 +2,12 @@
 
 use super::{
     Category, CategoryName, Clock, Created, Draft, Edit, Filter, Freshness, IdempotencyKey,
-    KstTime, LikeRefusal, LikeState, Liker, NewPost, Order, Page, PageRequest, Post, PostId,
-    Refusal, User, View, ViewerHash, Wish, crowd::Crowd, idempotency::InFlight,
+    KstTime, LikeWish, Liked, Liker, NewPost, Order, Page, PageRequest, Post, PostId, Refusal,
+    User, View, ViewerHash, Wish, crowd::Crowd, idempotency::InFlight,
 };
 use crate::{
     fresh::{Collected, Limits},
-    store::{FoundPost, Store, StoreError, Views},
+    store::{FoundPost, FulfilledWish, Store, StoreError, Views},
 };
 use futures::future::BoxFuture;
 use std::{fmt, sync::Arc};
@@ -18,6 +18,13 @@ use thiserror::Error;
 const TOGETHER: Limits = Limits {
     keys: 64,
     batches: 3,
+};
+
+/// Likes wished for at the same time are made together: one transaction for up to 64 of them, each post
+/// locked once. While one is being committed the next one can begin.
+const LIKED_TOGETHER: Limits = Limits {
+    keys: 64,
+    batches: 2,
 };
 
 /// The board: everything the API does to posts, likes and categories goes through here.
@@ -32,6 +39,7 @@ struct Parts {
     views: Views,
     posts: Collected<View, FoundPost>,
     late_posts: Collected<View, FoundPost>,
+    likes: Collected<LikeWish, FulfilledWish>,
     in_flight: InFlight,
     readers: Crowd,
     writers: Crowd,
@@ -62,6 +70,7 @@ impl Board {
         Self(Arc::new(Parts {
             posts: collected("post", &store, Freshness::Latest),
             late_posts: collected("late post", &store, Freshness::MayLag),
+            likes: liked_together(&store),
             store,
             clock,
             viewers,
@@ -155,14 +164,16 @@ impl Board {
     }
 
     /// Makes or takes back a like.
-    pub async fn like(
-        &self,
-        id: &PostId,
-        liker: &Liker,
-        wish: Wish,
-    ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
-        let _place = self.0.writers.queue().await?;
-        self.0.store.like(id, liker, wish, self.now()).await
+    pub async fn like(&self, id: &PostId, liker: &Liker, wish: Wish) -> Result<Liked, StoreError> {
+        let _place = self.0.writers.enter()?;
+        let wish = LikeWish {
+            id: super::new_id(),
+            post: id.clone(),
+            liker: liker.clone(),
+            wish,
+            at: self.now(),
+        };
+        self.0.likes.read(wish).await?
     }
 
     /// Whether a user likes a post; nothing if there is no such post.
@@ -242,6 +253,15 @@ fn collected(
     Collected::new(name, TOGETHER, move |views: Vec<View>| {
         let store = Arc::clone(&store);
         async move { find_posts(&*store, &views, freshness).await }
+    })
+}
+
+/// Likes, each batch made by one transaction.
+fn liked_together(store: &Arc<dyn Store>) -> Collected<LikeWish, FulfilledWish> {
+    let store = Arc::clone(store);
+    Collected::new("like", LIKED_TOGETHER, move |wishes: Vec<LikeWish>| {
+        let store = Arc::clone(&store);
+        async move { store.fulfil(&wishes).await }
     })
 }
 

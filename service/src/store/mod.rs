@@ -22,7 +22,7 @@ mod views;
 
 pub use comments::{CommentStore, CommentSweep, CommentSweepBatch};
 pub use deactivations::{DeactivationStore, DueDeactivation, NewDeactivation, Requested};
-pub use likes::LikeStore;
+pub use likes::{FulfilledWish, LikeStore};
 pub use media::{Deletion, MediaChange, MediaStore};
 pub use migrate::{Finished, MigrateError, Migrated, Say, Titles};
 pub use mysql::MySqlStore;

@@ -4,6 +4,7 @@ use crate::kit::{Answer, Service, database::Database, say, tokens};
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, MySqlConnection};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,78 @@ fn user(number: usize) -> (String, String) {
     let id = format!("{number:08}-0000-4000-8000-000000000000");
     let token = tokens::signed(&tokens::id_claims(&id, &format!("user{number}")));
     (id, token)
+}
+
+/// Likes a post in a user's name.
+async fn like(service: &Service, post: &str, user: usize) -> Answer {
+    let request = service.request(Method::POST, &format!("/api/v1/posts/{post}/like"));
+    Answer::of(request.bearer_auth(self::user(user).1)).await
+}
+
+on_every_database! {
+    async fn likes_made_at_the_same_time_are_counted_one_after_the_other(service) {
+        const LIKERS: usize = 20;
+        let (_, author) = user(9_999);
+        let mut posts = Vec::new();
+        for title in ["a", "b", "c"] {
+            posts.push(service.publish(&author, title, "c").await);
+        }
+        let gone = "0".repeat(32);
+        let likes = (0..LIKERS).flat_map(|user| posts.iter().chain([&gone]).map(move |post| (post, user)));
+        let answers = join_all(likes.map(async |(post, user)| (post, like(service, post, user).await)));
+        let mut counts = BTreeMap::<&String, Vec<i64>>::new();
+        for (post, answer) in answers.await {
+            if *post == gone {
+                assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text);
+                continue;
+            }
+            assert_eq!(answer.json["data"]["is_liked"], true, "{}", answer.text);
+            let count = answer.json["data"]["like_count"].as_i64().expect("a count");
+            counts.entry(post).or_default().push(count);
+        }
+        let all: Vec<i64> = (1..=20).collect();
+        for counts in counts.values_mut() {
+            counts.sort_unstable();
+            assert_eq!(*counts, all);
+        }
+        assert_eq!(counts.len(), 3);
+        // One user's at the same time: each turns it over.
+        let again = join_all((0..LIKERS).map(async |_| like(service, &posts[0], 0).await)).await;
+        let added = again.iter().filter(|answer| answer.json["data"]["is_liked"] == true).count();
+        assert_eq!(added, LIKERS / 2);
+        let post = service.get(&format!("/api/v1/posts/{}", posts[0])).await;
+        assert_eq!(post.json["data"]["like_count"], 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_somebody_locks_costs_other_likes_time_and_nothing_else_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let service = Service::on(database).await;
+    let alice = tokens::alice();
+    let locked = service.publish(&alice, "locked", "c").await;
+    let free = service.publish(&alice, "free", "c").await;
+    let url = service.database().url_text();
+    let mut holder = MySqlConnection::connect(&url).await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    let lock = format!("SELECT 1 FROM posts WHERE id = '{locked}' FOR UPDATE");
+    holder.execute(lock.as_str()).await.unwrap();
+    let likes = (0..24).map(|user| (if user % 8 == 7 { &locked } else { &free }, user));
+    let answers =
+        join_all(likes.map(async |(post, user)| (post, like(&service, post, user).await)));
+    for (post, answer) in answers.await {
+        let expected = if *post == free {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        assert_eq!(answer.status, expected, "{}", answer.text);
+    }
+    holder.execute("ROLLBACK").await.unwrap();
+    let answer = like(&service, &locked, 0).await;
+    assert_eq!(answer.json["data"]["like_count"], 1, "{}", answer.text);
 }
 
 /// Kills all connections now and then, until told to stop; tells how many were killed.

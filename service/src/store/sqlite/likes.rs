@@ -2,45 +2,20 @@
 
 use super::{SqliteStore, posts::guarded};
 use crate::{
-    board::{KstTime, LikeRefusal, LikeState, Liker, PostId, Step, Wish, new_id},
-    store::{LikeStore, StoreError},
+    board::{LikeRefusal, LikeState, LikeWish, PostId, Step},
+    store::{FulfilledWish, LikeStore, StoreError},
 };
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
 #[async_trait]
 impl LikeStore for SqliteStore {
-    async fn like(
-        &self,
-        post: &PostId,
-        liker: &Liker,
-        wish: Wish,
-        now: KstTime,
-    ) -> Result<Result<LikeState, LikeRefusal>, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        if guarded(&mut transaction, post).await?.is_none() {
-            return Ok(Err(LikeRefusal::Missing));
+    async fn fulfil(&self, wishes: &[LikeWish]) -> Vec<FulfilledWish> {
+        let mut fulfilled = Vec::with_capacity(wishes.len());
+        for wish in wishes {
+            fulfilled.push(self.fulfil_one(wish).await);
         }
-        let verified: Option<bool> =
-            sqlx::query_scalar("SELECT verified FROM likes WHERE post_id = ? AND user_id = ?")
-                .bind(post.as_str())
-                .bind(liker.id())
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let step = wish.step(liker, verified);
-        if step == Step::Refuse {
-            return Ok(Err(LikeRefusal::Verified));
-        }
-        let is_liked = take(&mut transaction, step, post, liker, now).await?;
-        let like_count = sqlx::query_scalar("SELECT like_count FROM posts WHERE id = ?")
-            .bind(post.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(Ok(LikeState {
-            is_liked: is_liked.unwrap_or(verified.is_some()),
-            like_count,
-        }))
+        fulfilled
     }
 
     async fn is_liked(&self, post: &PostId, user: &str) -> Result<Option<bool>, StoreError> {
@@ -56,14 +31,43 @@ impl LikeStore for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    async fn fulfil_one(&self, wish: &LikeWish) -> FulfilledWish {
+        let (post, liker) = (&wish.post, &wish.liker);
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        if guarded(&mut transaction, post).await?.is_none() {
+            return Ok(Err(LikeRefusal::Missing));
+        }
+        let verified: Option<bool> =
+            sqlx::query_scalar("SELECT verified FROM likes WHERE post_id = ? AND user_id = ?")
+                .bind(post.as_str())
+                .bind(liker.id())
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let step = wish.wish.step(liker, verified);
+        if step == Step::Refuse {
+            return Ok(Err(LikeRefusal::Verified));
+        }
+        let is_liked = take(&mut transaction, step, wish).await?;
+        let like_count = sqlx::query_scalar("SELECT like_count FROM posts WHERE id = ?")
+            .bind(post.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(Ok(LikeState {
+            is_liked: is_liked.unwrap_or(verified.is_some()),
+            like_count,
+        }))
+    }
+}
+
 /// Takes a step; whether the user likes the post after it, if that changed.
 async fn take(
     transaction: &mut SqliteConnection,
     step: Step,
-    post: &PostId,
-    liker: &Liker,
-    now: KstTime,
+    wish: &LikeWish,
 ) -> Result<Option<bool>, sqlx::Error> {
+    let (post, liker) = (&wish.post, &wish.liker);
     let change = match step {
         Step::Add => sqlx::query(
             "INSERT INTO likes (post_id, user_id, id, created_at, verified) VALUES (?, ?, ?, ?, ?)",
@@ -77,8 +81,8 @@ async fn take(
     let mut change = change.bind(post.as_str()).bind(liker.id());
     if step == Step::Add {
         change = change
-            .bind(new_id())
-            .bind(now.to_string())
+            .bind(&wish.id)
+            .bind(wish.at.to_string())
             .bind(liker.is_verified());
     }
     change.execute(&mut *transaction).await?;
