@@ -59,7 +59,11 @@ impl Crowd {
     /// # Errors
     /// If all places are taken, at once.
     pub(super) async fn queue(&self) -> Result<Place<'_>, StoreError> {
-        let place = self.enter()?;
+        self.wait(self.enter()?).await
+    }
+
+    /// A turn for somebody who has a place.
+    pub(super) async fn wait<'a>(&'a self, place: Place<'a>) -> Result<Place<'a>, StoreError> {
         let turn = self.turns.acquire().await;
         Ok(Place {
             turn: Some(turn.map_err(|_| StoreError::Crowded)?),

@@ -21,10 +21,10 @@ const TOGETHER: Limits = Limits {
 };
 
 /// Likes wished for at the same time are made together: one transaction for up to 64 of them, each post
-/// locked once. While one is being committed the next one can begin.
+/// locked once. One transaction at a time: two would stand in each other's way.
 const LIKED_TOGETHER: Limits = Limits {
     keys: 64,
-    batches: 2,
+    batches: 1,
 };
 
 /// The board: everything the API does to posts, likes and categories goes through here.
@@ -39,7 +39,7 @@ struct Parts {
     views: Views,
     posts: Collected<View, FoundPost>,
     late_posts: Collected<View, FoundPost>,
-    likes: Collected<LikeWish, FulfilledWish>,
+    likes: Collected<LikeWish, Option<FulfilledWish>>,
     in_flight: InFlight,
     readers: Crowd,
     writers: Crowd,
@@ -165,7 +165,7 @@ impl Board {
 
     /// Makes or takes back a like.
     pub async fn like(&self, id: &PostId, liker: &Liker, wish: Wish) -> Result<Liked, StoreError> {
-        let _place = self.0.writers.enter()?;
+        let place = self.0.writers.enter()?;
         let wish = LikeWish {
             id: super::new_id(),
             post: id.clone(),
@@ -173,7 +173,11 @@ impl Board {
             wish,
             at: self.now(),
         };
-        self.0.likes.read(wish).await?
+        if let Some(fulfilled) = self.0.likes.read(wish.clone()).await? {
+            return fulfilled;
+        }
+        let _place = self.0.writers.wait(place).await?;
+        self.0.store.fulfil(&wish).await
     }
 
     /// Whether a user likes a post; nothing if there is no such post.
@@ -257,11 +261,11 @@ fn collected(
 }
 
 /// Likes, each batch made by one transaction.
-fn liked_together(store: &Arc<dyn Store>) -> Collected<LikeWish, FulfilledWish> {
+fn liked_together(store: &Arc<dyn Store>) -> Collected<LikeWish, Option<FulfilledWish>> {
     let store = Arc::clone(store);
     Collected::new("like", LIKED_TOGETHER, move |wishes: Vec<LikeWish>| {
         let store = Arc::clone(&store);
-        async move { store.fulfil(&wishes).await }
+        async move { store.fulfil_together(&wishes).await }
     })
 }
 

@@ -155,6 +155,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database has undone a transaction, or refused what others have made impossible: alone it
+    /// may succeed.
+    fn is_rolled_back(&self) -> bool {
+        match self {
+            Self::Unavailable(error) => errors::is_rolled_back(error),
+            Self::Failed(error) => error.as_database_error().is_some(),
+            _ => false,
+        }
+    }
+
     /// Of a search, which the database gives up by itself.
     fn of_search(self) -> Self {
         match self {

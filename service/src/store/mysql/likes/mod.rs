@@ -1,45 +1,47 @@
-//! Likes in MySQL: those wished for at the same time in one transaction ([`together`]); one by one where
-//! that fails, so that nobody suffers from another's.
+//! Likes in MySQL: those wished for at the same time in one transaction ([`together`]), and alone what is
+//! left by it, so that nobody suffers from another's.
 
 mod together;
 
-use super::{
-    MySqlStore,
-    adoption::Stage,
-    attempt::{Attempts, READ_ATTEMPTS},
-};
+use super::{MySqlStore, adoption::Stage};
 use crate::{
     board::{LikeRefusal, LikeState, LikeWish, Liked, PostId, Step},
-    store::{FulfilledWish, LikeStore, StoreError, errors},
+    store::{FulfilledWish, LikeStore, StoreError},
 };
 use async_trait::async_trait;
-use futures::{StreamExt, stream};
 use sqlx::{Connection, MySqlConnection};
-use std::sync::{Mutex, PoisonError};
-
-/// Wishes that are fulfilled at the same time when they could not be together.
-const AT_ONCE: usize = 4;
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 #[async_trait]
 impl LikeStore for MySqlStore {
-    async fn fulfil(&self, wishes: &[LikeWish]) -> Vec<FulfilledWish> {
+    async fn fulfil(&self, wish: &LikeWish) -> FulfilledWish {
+        let stage = self.stage().await?;
+        let attempt = LikeAttempt::new(stage, wish);
+        attempt!(self.writing(), |connection| attempt.run(connection))
+    }
+
+    async fn fulfil_together(&self, wishes: &[LikeWish]) -> Vec<Option<FulfilledWish>> {
+        let left = vec![None; wishes.len()];
         let stage = match self.stage().await {
-            Ok(stage) => stage,
-            Err(error) => return vec![Err(error); wishes.len()],
+            Ok(Stage::Finished) => Stage::Finished,
+            Ok(Stage::Adopting) => return left,
+            Err(error) => return vec![Some(Err(error)); wishes.len()],
         };
-        let attempts: Vec<_> = wishes
-            .iter()
-            .map(|wish| LikeAttempt::new(stage, wish))
-            .collect();
-        let together = match self.fulfil_together(&attempts).await {
-            Ok(together) => together,
-            Err(error) => return vec![Err(error); wishes.len()],
-        };
-        let mut each = Vec::with_capacity(wishes.len());
-        for (attempt, done) in attempts.iter().zip(together) {
-            each.push(self.unless_done(attempt, done));
+        let new = |wish| LikeAttempt::new(stage, wish);
+        let attempts: Vec<_> = wishes.iter().map(new).collect();
+        let may_be_done = AtomicBool::new(false);
+        let done = attempt!(self.writing(), |connection, repeated| {
+            may_be_done.fetch_or(repeated, Ordering::Relaxed);
+            together::run(connection, &attempts)
+        });
+        match done {
+            Ok(done) => done.into_iter().map(|liked| liked.map(Ok)).collect(),
+            Err(error) if error.is_rolled_back() && !may_be_done.into_inner() => left,
+            Err(error) => vec![Some(Err(error)); wishes.len()],
         }
-        stream::iter(each).buffered(AT_ONCE).collect().await
     }
 
     async fn is_liked(&self, post: &PostId, user: &str) -> Result<Option<bool>, StoreError> {
@@ -73,49 +75,6 @@ enum Deed {
     Nothing(Liked),
     /// This step with the like of this id; it leads to this state.
     Take(Step, String, LikeState),
-}
-
-impl MySqlStore {
-    /// Fulfils what can be in one transaction; the others are left.
-    ///
-    /// # Errors
-    /// If the database is away: it would be for each of them.
-    async fn fulfil_together(
-        &self,
-        attempts: &[LikeAttempt<'_>],
-    ) -> Result<Vec<Option<Liked>>, StoreError> {
-        let none = vec![None; attempts.len()];
-        let [
-            LikeAttempt {
-                stage: Stage::Finished,
-                ..
-            },
-            _,
-            ..,
-        ] = attempts
-        else {
-            return Ok(none);
-        };
-        let twice = Attempts::new(self, READ_ATTEMPTS);
-        let done = attempt!(twice, |connection| together::run(connection, attempts));
-        match done {
-            Err(StoreError::Unavailable(error)) if !errors::is_rolled_back(&error) => {
-                Err(StoreError::Unavailable(error))
-            }
-            Err(error) => {
-                tracing::debug!(%error, "likes are made one by one");
-                Ok(none)
-            }
-            done => done,
-        }
-    }
-
-    async fn unless_done(&self, attempt: &LikeAttempt<'_>, done: Option<Liked>) -> FulfilledWish {
-        if let Some(liked) = done {
-            return Ok(liked);
-        }
-        attempt!(self.writing(), |connection| attempt.run(connection))
-    }
 }
 
 impl<'a> LikeAttempt<'a> {

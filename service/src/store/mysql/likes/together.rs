@@ -1,7 +1,7 @@
 //! Wishes about one post or many in one transaction, with one statement for all that are alike.
 //!
-//! Posts are locked in the order of their ids, and a post's likes only under its lock: transactions wait
-//! for each other and never in circles.
+//! Posts that somebody else has locked are left, so that nobody waits, and none of those who come after.
+//! A post's likes are written only under its lock.
 
 use super::{Deed, Existing, LikeAttempt};
 use crate::{
@@ -11,7 +11,8 @@ use crate::{
 use sqlx::{Connection, MySql, MySqlConnection, QueryBuilder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Fulfils wishes. Those about no visible post, and the second of somebody about the same post, are left.
+/// Fulfils wishes. Those about posts that are locked or not visible are left, and the second of somebody
+/// about the same post.
 pub(super) async fn run(
     connection: &mut MySqlConnection,
     attempts: &[LikeAttempt<'_>],
@@ -48,7 +49,7 @@ pub(super) async fn run(
     Ok(done)
 }
 
-/// Locks the posts that are visible; how many likes each has.
+/// Locks the posts that are visible and free; how many likes each has.
 async fn lock(
     transaction: &mut MySqlConnection,
     attempts: &[LikeAttempt<'_>],
@@ -59,7 +60,7 @@ async fn lock(
     let posts = padded(&posts);
     let text = format!(
         "SELECT id, CAST(COALESCE(like_count, 0) AS SIGNED) FROM posts FORCE INDEX (PRIMARY) \
-         WHERE id IN ({}) AND status = 'visible' ORDER BY id FOR UPDATE",
+         WHERE id IN ({}) AND status = 'visible' ORDER BY id FOR UPDATE SKIP LOCKED",
         list(posts.len(), "?", ", ")
     );
     let query = posts
@@ -136,10 +137,11 @@ impl<'a> Changes<'a> {
     }
 
     async fn insert(&self, transaction: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        let mut added = self.of(Step::Add).peekable();
-        if added.peek().is_none() {
+        let added: Vec<_> = self.of(Step::Add).collect();
+        if added.is_empty() {
             return Ok(());
         }
+        let is_one = added.len() == 1;
         let mut query = QueryBuilder::<MySql>::new(
             "INSERT INTO likes (id, post_id, user_id, created_at, verified) ",
         );
@@ -152,7 +154,7 @@ impl<'a> Changes<'a> {
                 .push_bind(wish.liker.is_verified());
         });
         // Of any length: too many texts to be kept.
-        let query = query.build().persistent(false);
+        let query = query.build().persistent(is_one);
         query.execute(transaction).await.map(drop)
     }
 
