@@ -27,6 +27,9 @@ const LIKED_TOGETHER: Limits = Limits {
     batches: 1,
 };
 
+/// How often a like is tried with others. Who has locked its post has mostly done with it by the next time.
+const TRIES_TOGETHER: usize = 8;
+
 /// The board: everything the API does to posts, likes and categories goes through here.
 /// Cheap to clone.
 #[derive(Clone)]
@@ -173,8 +176,10 @@ impl Board {
             wish,
             at: self.now(),
         };
-        if let Some(fulfilled) = self.0.likes.read(wish.clone()).await? {
-            return fulfilled;
+        for _ in 0..TRIES_TOGETHER {
+            if let Some(fulfilled) = self.0.likes.read(wish.clone()).await? {
+                return fulfilled;
+            }
         }
         let _place = self.0.writers.wait(place).await?;
         self.0.store.fulfil(&wish).await

@@ -5,44 +5,32 @@
 
 use super::{Deed, Existing, LikeAttempt};
 use crate::{
-    board::{Liked, Step},
+    board::{LikeRefusal, LikeWish, Liked, Step},
     store::{mysql::views::list, views::padded},
 };
 use sqlx::{Connection, MySql, MySqlConnection, QueryBuilder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Fulfils wishes. Those about posts that are locked or not visible are left, and the second of somebody
-/// about the same post.
+/// Fulfils wishes in their order; those about posts that somebody else has locked are left.
 pub(super) async fn run(
     connection: &mut MySqlConnection,
     attempts: &[LikeAttempt<'_>],
 ) -> Result<Vec<Option<Liked>>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let mut counts = lock(&mut transaction, attempts).await?;
-    let existing = existing(&mut transaction, attempts).await?;
-    let (mut changes, mut likers) = (Changes::default(), HashSet::new());
+    let locked = locked_by_others(&mut transaction, attempts, &counts).await?;
+    let mut likes = Likes::read(&mut transaction, attempts).await?;
     let mut done = Vec::with_capacity(attempts.len());
     for attempt in attempts {
-        let wish = attempt.wish;
-        let Some(count) = counts.get_mut(wish.post.as_str()) else {
-            done.push(None);
-            continue;
-        };
-        let like = (wish.post.as_str().to_owned(), wish.liker.id().to_owned());
-        let is_first = likers.insert(like.clone());
-        done.push(
-            is_first.then(|| match attempt.deed(existing.get(&like), *count) {
-                Deed::Nothing(liked) => liked,
-                Deed::Take(step, like_id, state) => {
-                    *count = state.like_count;
-                    changes.add(attempt, step, like_id);
-                    Ok(state)
-                }
-            }),
-        );
+        let post = attempt.wish.post.as_str();
+        done.push(match counts.get_mut(post) {
+            Some(count) => Some(likes.fulfil(attempt, count)),
+            None if locked.contains(post) => None,
+            None => Some(Err(LikeRefusal::Missing)),
+        });
     }
-    changes.write(&mut transaction).await?;
-    for (attempt, step, like_id) in changes.steps {
+    likes.write(&mut transaction).await?;
+    for (attempt, step, like_id) in likes.steps {
         attempt.begin(step, like_id);
     }
     transaction.commit().await?;
@@ -70,74 +58,135 @@ async fn lock(
     Ok(counts.into_iter().collect())
 }
 
-/// The likes of these likers that are there, by post and liker.
-async fn existing(
+/// The visible posts among those that were not locked.
+async fn locked_by_others(
     transaction: &mut MySqlConnection,
     attempts: &[LikeAttempt<'_>],
-) -> Result<HashMap<(String, String), Existing>, sqlx::Error> {
-    let attempts = padded(attempts);
-    let like = "(post_id = ? AND user_id = ?)";
-    let text = format!(
-        "SELECT post_id, user_id, id, verified FROM likes WHERE {}",
-        list(attempts.len(), like, " OR ")
-    );
-    let mut query = sqlx::query_as(&text);
-    for attempt in attempts {
-        query = query
-            .bind(attempt.wish.post.as_str())
-            .bind(attempt.wish.liker.id());
+    counts: &HashMap<String, i64>,
+) -> Result<HashSet<String>, sqlx::Error> {
+    let posts = attempts.iter().map(|a| a.wish.post.as_str());
+    let absent: Vec<&str> = posts.filter(|post| !counts.contains_key(*post)).collect();
+    if absent.is_empty() {
+        return Ok(HashSet::new());
     }
-    let likes: Vec<(String, String, String, bool)> = query.fetch_all(transaction).await?;
-    let like = |(post, user, id, verified)| ((post, user), (id, verified));
-    Ok(likes.into_iter().map(like).collect())
+    let absent = padded(&absent);
+    let text = format!(
+        "SELECT id FROM posts WHERE id IN ({}) AND status = 'visible'",
+        list(absent.len(), "?", ", ")
+    );
+    let query = absent
+        .into_iter()
+        .fold(sqlx::query_scalar(&text), |query, post| query.bind(*post));
+    let visible: Vec<String> = query.fetch_all(transaction).await?;
+    Ok(visible.into_iter().collect())
 }
 
-/// What has to be written.
-#[derive(Default)]
-struct Changes<'a> {
-    steps: Vec<(&'a LikeAttempt<'a>, Step, String)>,
+/// The likes of these likers on these posts.
+struct Likes<'a> {
+    standing: BTreeMap<(String, String), Standing<'a>>,
     /// By post: how many likes more it has.
     more: BTreeMap<&'a str, i64>,
+    steps: Vec<(&'a LikeAttempt<'a>, Step, String)>,
 }
 
-impl<'a> Changes<'a> {
-    fn add(&mut self, attempt: &'a LikeAttempt<'a>, step: Step, like_id: String) {
-        let by = match step {
-            Step::Add => 1,
-            Step::Remove => -1,
-            Step::Verify | Step::Keep | Step::Refuse => 0,
+/// How one stands.
+#[derive(Default)]
+struct Standing<'a> {
+    was: Option<Existing>,
+    is: Option<Existing>,
+    /// The wish that made it.
+    by: Option<&'a LikeWish>,
+}
+
+impl Standing<'_> {
+    /// The id of a like that is no more.
+    fn removed(&self) -> Option<&str> {
+        let (was, is) = (self.was.as_ref()?, self.is.as_ref());
+        is.is_none_or(|is| is.0 != was.0).then_some(&was.0)
+    }
+
+    /// The id of a like that became verified.
+    fn verified(&self) -> Option<&str> {
+        let (was, is) = (self.was.as_ref()?, self.is.as_ref()?);
+        (was.0 == is.0 && !was.1 && is.1).then_some(&was.0)
+    }
+
+    /// A like that was not there, and the wish that made it.
+    fn added(&self) -> Option<(&Existing, &LikeWish)> {
+        let is = self.is.as_ref()?;
+        let is_new = self.was.as_ref().is_none_or(|was| was.0 != is.0);
+        is_new.then_some((is, self.by?))
+    }
+}
+
+impl<'a> Likes<'a> {
+    async fn read(
+        transaction: &mut MySqlConnection,
+        attempts: &[LikeAttempt<'_>],
+    ) -> Result<Self, sqlx::Error> {
+        let attempts = padded(attempts);
+        let like = "(post_id = ? AND user_id = ?)";
+        let text = format!(
+            "SELECT post_id, user_id, id, verified FROM likes WHERE {}",
+            list(attempts.len(), like, " OR ")
+        );
+        let mut query = sqlx::query_as(&text);
+        for attempt in attempts {
+            let wish = attempt.wish;
+            query = query.bind(wish.post.as_str()).bind(wish.liker.id());
+        }
+        let found: Vec<(String, String, String, bool)> = query.fetch_all(transaction).await?;
+        let standing = found.into_iter().map(|(post, user, id, verified)| {
+            let was = Some((id, verified));
+            let standing = Standing {
+                is: was.clone(),
+                was,
+                by: None,
+            };
+            ((post, user), standing)
+        });
+        Ok(Self {
+            standing: standing.collect(),
+            more: BTreeMap::new(),
+            steps: vec![],
+        })
+    }
+
+    fn fulfil(&mut self, attempt: &'a LikeAttempt<'a>, count: &mut i64) -> Liked {
+        let wish = attempt.wish;
+        let like = (wish.post.as_str().to_owned(), wish.liker.id().to_owned());
+        let standing = self.standing.entry(like).or_default();
+        let (step, like_id, state) = match attempt.deed(standing.is.as_ref(), *count) {
+            Deed::Nothing(liked) => return liked,
+            Deed::Take(step, like_id, state) => (step, like_id, state),
         };
-        *self.more.entry(attempt.wish.post.as_str()).or_default() += by;
+        standing.is = match step {
+            Step::Add => Some((like_id.clone(), wish.liker.is_verified())),
+            Step::Verify => Some((like_id.clone(), true)),
+            Step::Remove | Step::Keep | Step::Refuse => None,
+        };
+        if step == Step::Add {
+            standing.by = Some(wish);
+        }
+        *self.more.entry(wish.post.as_str()).or_default() += state.like_count - *count;
+        *count = state.like_count;
         self.steps.push((attempt, step, like_id));
+        Ok(state)
     }
 
     async fn write(&self, transaction: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        let standing = || self.standing.values();
+        let removed: Vec<&str> = standing().filter_map(Standing::removed).collect();
+        let verified: Vec<&str> = standing().filter_map(Standing::verified).collect();
+        // Before the same liker's new ones.
+        change(transaction, "DELETE FROM likes", &removed).await?;
+        change(transaction, "UPDATE likes SET verified = TRUE", &verified).await?;
         self.insert(transaction).await?;
-        for (step, text) in [
-            (Step::Remove, "DELETE FROM likes WHERE id IN"),
-            (Step::Verify, "UPDATE likes SET verified = TRUE WHERE id IN"),
-        ] {
-            let ids: Vec<&str> = self.of(step).map(|(_, id)| id).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let ids = padded(&ids);
-            let text = format!("{text} ({})", list(ids.len(), "?", ", "));
-            let query = ids
-                .into_iter()
-                .fold(sqlx::query(&text), |query, id| query.bind(*id));
-            query.execute(&mut *transaction).await?;
-        }
         self.count(transaction).await
     }
 
-    fn of(&self, step: Step) -> impl Iterator<Item = (&'a LikeAttempt<'a>, &str)> {
-        let steps = self.steps.iter().filter(move |(_, its, _)| *its == step);
-        steps.map(|(attempt, _, id)| (*attempt, id.as_str()))
-    }
-
     async fn insert(&self, transaction: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        let added: Vec<_> = self.of(Step::Add).collect();
+        let added: Vec<_> = self.standing.values().filter_map(Standing::added).collect();
         if added.is_empty() {
             return Ok(());
         }
@@ -145,13 +194,12 @@ impl<'a> Changes<'a> {
         let mut query = QueryBuilder::<MySql>::new(
             "INSERT INTO likes (id, post_id, user_id, created_at, verified) ",
         );
-        query.push_values(added, |mut row, (attempt, id)| {
-            let wish = attempt.wish;
+        query.push_values(added, |mut row, ((id, verified), wish)| {
             row.push_bind(id)
                 .push_bind(wish.post.as_str())
                 .push_bind(wish.liker.id())
                 .push_bind(wish.at.to_string())
-                .push_bind(wish.liker.is_verified());
+                .push_bind(*verified);
         });
         // Of any length: too many texts to be kept.
         let query = query.build().persistent(is_one);
@@ -179,4 +227,21 @@ impl<'a> Changes<'a> {
         }
         query.execute(transaction).await.map(drop)
     }
+}
+
+/// Changes the likes of these ids, if there are any.
+async fn change(
+    transaction: &mut MySqlConnection,
+    change: &str,
+    ids: &[&str],
+) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids = padded(ids);
+    let text = format!("{change} WHERE id IN ({})", list(ids.len(), "?", ", "));
+    let query = ids
+        .into_iter()
+        .fold(sqlx::query(&text), |query, id| query.bind(*id));
+    query.execute(transaction).await.map(drop)
 }
