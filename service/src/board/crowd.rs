@@ -35,7 +35,8 @@ impl Crowd {
     pub(super) fn on_pool(connections: u32) -> Self {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
         let places = connections.saturating_mul(FOR_EACH).max(AT_LEAST);
-        let turns = connections.saturating_sub(1).max(1);
+        // One is left to reads, another to the likes that are made together without a turn.
+        let turns = connections.saturating_sub(2).max(1);
         Self {
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             turns: Semaphore::new(turns.min(Semaphore::MAX_PERMITS)),
@@ -91,7 +92,7 @@ mod tests {
     async fn writes_take_turns_and_leave_a_connection_to_others() {
         let crowd = Crowd::on_pool(8);
         let mut inside = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..6 {
             inside.push(crowd.queue().await.unwrap());
         }
         let mut next = pin!(crowd.queue());
