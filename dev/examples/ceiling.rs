@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 
 #[derive(Deserialize)]
 struct Setting {
@@ -39,18 +40,55 @@ struct Ready {
 }
 
 #[derive(Clone)]
+enum Pool {
+    MySql(MySqlPool),
+    Sqlite(SqlitePool),
+}
+
+/// Binds the values to the statement and runs it.
+macro_rules! run {
+    ($pool:expr, $statement:expr, $values:expr) => {{
+        let query = $values.fold(sqlx::query($statement), |query, (kind, value)| {
+            if kind == "i" {
+                query.bind(value.parse::<i64>().unwrap_or(0))
+            } else {
+                query.bind(value.into_owned())
+            }
+        });
+        query.fetch_all($pool).await.map(drop)
+    }};
+}
+
+impl Pool {
+    async fn open(url: &str, connections: u32) -> Result<Self, sqlx::Error> {
+        Ok(if url.starts_with("sqlite:") {
+            let pool = SqlitePoolOptions::new().max_connections(connections);
+            Self::Sqlite(pool.test_before_acquire(false).connect(url).await?)
+        } else {
+            let pool = MySqlPoolOptions::new().max_connections(connections);
+            Self::MySql(pool.test_before_acquire(false).connect(url).await?)
+        })
+    }
+
+    async fn run(&self, statement: &str, values: &str) -> Result<(), sqlx::Error> {
+        let values = url::form_urlencoded::parse(values.as_bytes());
+        match self {
+            Self::MySql(pool) => run!(pool, statement, values),
+            Self::Sqlite(pool) => run!(pool, statement, values),
+        }
+    }
+}
+
+#[derive(Clone)]
 struct App {
-    pool: MySqlPool,
+    pool: Pool,
     routes: Arc<HashMap<String, Ready>>,
 }
 
 #[tokio::main]
 async fn main() {
     let setting: Setting = serde_json::from_str(&std::env::var("CEILING").unwrap()).unwrap();
-    let pool = MySqlPoolOptions::new()
-        .max_connections(setting.connections)
-        .test_before_acquire(false)
-        .connect(&setting.database)
+    let pool = Pool::open(&setting.database, setting.connections)
         .await
         .unwrap();
     let ready = |route: Route| Ready {
@@ -80,15 +118,7 @@ async fn answer(
     };
     if let Some(statement) = &ready.statement {
         let values = values.unwrap_or_default();
-        let values = url::form_urlencoded::parse(values.as_bytes());
-        let query = values.fold(sqlx::query(statement), |query, (kind, value)| {
-            if kind == "i" {
-                query.bind(value.parse::<i64>().unwrap_or(0))
-            } else {
-                query.bind(value.into_owned())
-            }
-        });
-        if let Err(error) = query.fetch_all(&app.pool).await {
+        if let Err(error) = app.pool.run(statement, &values).await {
             return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
         }
     }

@@ -1,5 +1,6 @@
 //! Logs, metrics and traces.
 
+mod json;
 pub mod sql;
 pub mod traces;
 
@@ -7,6 +8,7 @@ use crate::{
     config::LogFormat,
     store::{Store, Waiting},
 };
+use json::JsonLines;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
     io::{self, IsTerminal},
@@ -53,6 +55,7 @@ pub fn start(
             .json()
             .flatten_event(true)
             .with_span_list(false)
+            .map_event_format(JsonLines)
             .boxed(),
         LogFormat::Text => lines.with_target(false).boxed(),
     };

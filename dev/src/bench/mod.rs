@@ -3,9 +3,11 @@
 mod histogram;
 mod machine;
 mod operator;
+mod plot;
 mod report;
 mod service;
 mod statistics;
+mod svg;
 
 use std::process::ExitCode;
 

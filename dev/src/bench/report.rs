@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::plot::{self, Series};
 use crate::paths;
 use crate::progress::Progress;
 
@@ -71,8 +72,8 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// A report with `facts` about machine and versions, written to `operator.md` and
-    /// `operator.csv` in `folder`.
+    /// A report with `facts` about machine and versions, written to `operator.md`,
+    /// `operator.csv` and `operator.svg` in `folder`.
     pub(super) fn new(
         progress: &'a Progress,
         folder: PathBuf,
@@ -133,8 +134,15 @@ impl<'a> Report<'a> {
         self.progress.line(line.trim_end());
         let mut found = self.found.borrow_mut();
         found.figures.push(figure);
-        paths::write(&self.folder.join("operator.md"), found.markdown())?;
-        paths::write(&self.folder.join("operator.csv"), found.csv())
+        let file = self.folder.join("operator");
+        paths::write(&file.with_extension("md"), found.markdown())?;
+        paths::write(&file.with_extension("csv"), found.csv())?;
+        let series = found.series();
+        if series.is_empty() {
+            return Ok(());
+        }
+        let plot = plot::growth("stopped PostServices", &series);
+        paths::write(&file.with_extension("svg"), plot)
     }
 
     /// Markdown that also reads well on a terminal.
@@ -162,8 +170,8 @@ impl Found {
         text
     }
 
-    /// A row for each kind of figure, a column for each number of `PostService`s.
-    fn growth(&self) -> Vec<Vec<String>> {
+    /// Kinds of figures that were measured with several numbers of `PostService`s, and these numbers.
+    fn levels(&self) -> (Vec<&str>, Vec<usize>) {
         let mut levels: Vec<usize> = self.figures.iter().filter_map(|f| f.level).collect();
         levels.sort_unstable();
         levels.dedup();
@@ -173,6 +181,31 @@ impl Found {
                 kinds.push(&figure.what);
             }
         }
+        (kinds, levels)
+    }
+
+    fn figure(&self, what: &str, level: usize) -> Option<&Figure> {
+        let mut figures = self.figures.iter();
+        figures.find(|f| f.level == Some(level) && f.what == what)
+    }
+
+    /// What there is to plot.
+    fn series(&self) -> Vec<Series> {
+        let (kinds, levels) = self.levels();
+        let series = kinds.into_iter().filter_map(|kind| {
+            let figures = levels.iter().filter_map(|level| self.figure(kind, *level));
+            let unit = figures.clone().next()?.unit;
+            Some(Series {
+                title: format!("{kind}, {unit}"),
+                points: figures.filter_map(|f| f.level.zip(f.value)).collect(),
+            })
+        });
+        series.collect()
+    }
+
+    /// A row for each kind of figure, a column for each number of `PostService`s.
+    fn growth(&self) -> Vec<Vec<String>> {
+        let (kinds, levels) = self.levels();
         let header = levels.iter().map(usize::to_string);
         let mut rows = vec![
             std::iter::once("stopped PostServices".to_owned())
@@ -181,8 +214,7 @@ impl Found {
         ];
         for kind in kinds {
             let cell = |level: &usize| {
-                let mut found = self.figures.iter();
-                let found = found.find(|f| f.level == Some(*level) && f.what == kind);
+                let found = self.figure(kind, *level);
                 found.map_or(String::new(), Figure::measured)
             };
             let cells = levels.iter().map(cell);
@@ -271,6 +303,21 @@ mod tests {
         let widths = widths(&markdown);
         assert_eq!(widths.len(), 6, "{markdown}");
         assert!(widths.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    #[test]
+    fn what_grows_is_plotted_where_it_was_measured() {
+        let found = found(vec![
+            figure("memory", Some(10), Some(2.0), None),
+            figure("memory", Some(1), Some(1.0), None),
+            figure("memory", Some(100), None, None),
+            figure("size", None, Some(3.0), None),
+        ]);
+        let expected = Series {
+            title: "memory, s".to_owned(),
+            points: vec![(1, 1.0), (10, 2.0)],
+        };
+        assert_eq!(found.series(), [expected]);
     }
 
     #[test]

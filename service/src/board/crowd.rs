@@ -43,6 +43,11 @@ impl Crowd {
         }
     }
 
+    /// Whether there is a place at this moment.
+    pub(super) fn has_place(&self) -> bool {
+        self.places.available_permits() > 0
+    }
+
     /// A place, for what may take any connection.
     ///
     /// # Errors

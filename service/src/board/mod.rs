@@ -5,6 +5,7 @@
 
 mod category;
 mod clock;
+mod counted;
 mod crowd;
 mod freshness;
 mod idempotency;

@@ -3,18 +3,18 @@
 use super::{
     Category, CategoryName, Clock, Created, Draft, Edit, Filter, Freshness, IdempotencyKey,
     KstTime, LikeWish, Liked, Liker, NewPost, Order, Page, PageRequest, Post, PostId, Refusal,
-    User, View, ViewerHash, Wish, crowd::Crowd, idempotency::InFlight,
+    User, View, ViewerHash, Wish, counted::CountedViews, crowd::Crowd, idempotency::InFlight,
 };
 use crate::{
     fresh::{Collected, Limits},
-    store::{FoundPost, FulfilledWish, Store, StoreError, Views},
+    store::{FoundPost, FulfilledWish, ReadPost, Store, StoreError, Views},
 };
 use futures::future::BoxFuture;
 use std::{fmt, sync::Arc};
 use thiserror::Error;
 
-/// Posts looked at at the same time are read together, no more than 64 with one statement: those of
-/// 1, 4, 16 and 64 are prepared once each. Three statements at a time keep a database busy.
+/// Posts looked at at the same time are read together, no more than 64 with one statement: of few lengths,
+/// each prepared once. Three statements at a time keep a database busy.
 const TOGETHER: Limits = Limits {
     keys: 64,
     batches: 3,
@@ -40,8 +40,11 @@ struct Parts {
     clock: Arc<dyn Clock>,
     viewers: ViewerHash,
     views: Views,
-    posts: Collected<View, FoundPost>,
-    late_posts: Collected<View, FoundPost>,
+    /// Views that need not be looked up.
+    counted: CountedViews,
+    posts: Collected<PostId, ReadPost>,
+    looks: Collected<View, FoundPost>,
+    late_looks: Collected<View, FoundPost>,
     likes: Collected<LikeWish, Option<FulfilledWish>>,
     in_flight: InFlight,
     readers: Crowd,
@@ -71,8 +74,10 @@ impl Board {
     ) -> Self {
         let connections = store.pool().limit;
         Self(Arc::new(Parts {
-            posts: collected("post", &store, Freshness::Latest),
-            late_posts: collected("late post", &store, Freshness::MayLag),
+            counted: CountedViews::default(),
+            posts: read_together(&store),
+            looks: looked_at_together("look", &store, Freshness::Latest),
+            late_looks: looked_at_together("late look", &store, Freshness::MayLag),
             likes: liked_together(&store),
             store,
             clock,
@@ -107,18 +112,27 @@ impl Board {
         viewer: &str,
         freshness: Freshness,
     ) -> Result<Option<Post>, StoreError> {
-        let view = self.0.viewers.view(id, viewer, self.now());
-        let posts = match self.available(freshness) {
-            Freshness::Latest => &self.0.posts,
-            Freshness::MayLag => &self.0.late_posts,
+        let parts = &*self.0;
+        let view = parts.viewers.view(id, viewer, self.now());
+        let freshness = self.available(freshness);
+        // What is known is known of the latest state, not of a late one.
+        let counted = (freshness == Freshness::Latest).then_some(&parts.counted);
+        if counted.is_some_and(|counted| counted.contains(&view)) {
+            return parts.posts.read(id.clone()).await?;
+        }
+        let looks = match freshness {
+            Freshness::Latest => &parts.looks,
+            Freshness::MayLag => &parts.late_looks,
         };
-        let Some((mut post, counted)) = posts.read(view.clone()).await?? else {
+        let Some((mut post, is_counted)) = looks.read(view.clone()).await?? else {
             return Ok(None);
         };
-        if !counted {
+        if !is_counted {
             // Not stored yet, but seen by whoever caused it.
             post.view_count += 1;
-            self.0.views.record(view);
+            parts.views.record(view);
+        } else if let Some(counted) = counted {
+            counted.remember(&view);
         }
         Ok(Some(post))
     }
@@ -183,6 +197,11 @@ impl Board {
         }
         let _place = self.0.writers.wait(place).await?;
         self.0.store.fulfil(&wish).await
+    }
+
+    /// Whether another change would not be refused for want of room. Whoever finds room may still lose it.
+    pub fn has_room_to_write(&self) -> bool {
+        self.0.writers.has_place()
     }
 
     /// Whether a user likes a post; nothing if there is no such post.
@@ -252,8 +271,18 @@ fn replica(store: &dyn Store, freshness: Freshness) -> Option<&dyn Store> {
     }
 }
 
-/// Posts of this freshness, each batch read by one statement.
-fn collected(
+/// Posts, each batch read by one statement.
+fn read_together(store: &Arc<dyn Store>) -> Collected<PostId, ReadPost> {
+    let store = Arc::clone(store);
+    Collected::new("post", TOGETHER, move |ids: Vec<PostId>| {
+        let store = Arc::clone(&store);
+        async move { store.read_posts(&ids).await }
+    })
+}
+
+/// Posts of this freshness and whether these views of them are counted, each batch read by one
+/// statement.
+fn looked_at_together(
     name: &'static str,
     store: &Arc<dyn Store>,
     freshness: Freshness,

@@ -107,12 +107,12 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// What recognising needs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Recogniser {
     /// Knows good tokens.
     pub authenticator: Authenticator,
     /// Networks whose word on the client's address is believed.
-    pub trusted_proxies: Arc<[IpNet]>,
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Recogniser {

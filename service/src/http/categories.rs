@@ -6,12 +6,12 @@ use super::{
     envelope::Envelope,
     error::{ApiError, ErrorEnvelope, PlainError},
     etag::ETag,
-    extract::JsonObject,
+    extract::{JsonObject, Writer},
     params::IfNoneMatch,
     reads::Reads,
     rendered::Rendered,
 };
-use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError, User};
+use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError};
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ pub(super) fn render(categories: Vec<Category>) -> Rendered {
 )]
 async fn create_category(
     State(board): State<Board>,
-    _user: User,
+    _: Writer,
     JsonObject(body): JsonObject<CreateCategory>,
 ) -> Result<Envelope<CreatedCategory>, ApiError> {
     let name = CategoryName::parse("name", body.name.as_deref()).map_err(explain)?;

@@ -43,6 +43,21 @@ impl FromRequestParts<App> for User {
     }
 }
 
+/// The user of a request that changes something on the board. Refused before the database is asked about
+/// the user where there is no room for another change: under load refusals are many.
+pub struct Writer(pub User);
+
+impl FromRequestParts<App> for Writer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if !app.board.has_room_to_write() {
+            return Err(ApiError::Overloaded);
+        }
+        User::from_request_parts(parts, app).await.map(Self)
+    }
+}
+
 /// The token in `Authorization: Bearer …`, if there is one.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;

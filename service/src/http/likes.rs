@@ -4,7 +4,7 @@ use super::{
     App,
     envelope::Envelope,
     error::{ApiError, ErrorEnvelope, PlainError},
-    extract::{Params, UnreadJsonObject},
+    extract::{Params, UnreadJsonObject, Writer},
     params::PostPath,
     refusals::LikeRefusal,
 };
@@ -91,11 +91,11 @@ async fn toggle_like(
     State(board): State<Board>,
     State(AnonymousLikes(anonymous)): State<AnonymousLikes>,
     id: PostId,
-    user: Result<User, ApiError>,
+    user: Result<Writer, ApiError>,
     body: UnreadJsonObject<NamedLiker>,
 ) -> Result<Envelope<LikeOutcome>, ApiError> {
     let liker = match user {
-        Ok(user) => Liker::Verified(user.id().to_owned()),
+        Ok(Writer(user)) => Liker::Verified(user.id().to_owned()),
         Err(ApiError::Token(TokenError::Missing)) if anonymous => named(body.read_if_any().await?)?,
         Err(error) => return Err(error),
     };
@@ -117,7 +117,7 @@ async fn toggle_like(
 async fn add_like(
     State(board): State<Board>,
     id: PostId,
-    user: User,
+    Writer(user): Writer,
 ) -> Result<Envelope<LikeOutcome>, ApiError> {
     let liker = Liker::Verified(user.id().to_owned());
     like(&board, &id, &liker, Wish::Like).await
@@ -138,7 +138,7 @@ async fn add_like(
 async fn remove_like(
     State(board): State<Board>,
     id: PostId,
-    user: User,
+    Writer(user): Writer,
 ) -> Result<Envelope<LikeOutcome>, ApiError> {
     let liker = Liker::Verified(user.id().to_owned());
     like(&board, &id, &liker, Wish::Unlike).await

@@ -1,15 +1,9 @@
 //! What every request and answer is bound by: size, time, origin, headers.
 
-use super::{error::ApiError, rate};
-use axum::{
-    extract::Request,
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use super::rate;
 use http::{HeaderName, HeaderValue, Method, header};
-use std::{any::Any, time::Duration};
+use std::time::Duration;
 use tower_http::{
-    catch_panic::CatchPanicLayer,
     compression::{
         CompressionLayer, Predicate,
         predicate::{NotForContentType, SizeAbove},
@@ -37,19 +31,6 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(15);
 
 /// Shorter answers are not worth compressing.
 const COMPRESSED_FROM_BYTES: u64 = 1024;
-
-/// Ends a request that takes too long, with an answer.
-pub async fn deadline(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIME, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::Timeout.into_response(),
-    }
-}
-
-/// A panic is a 500 in the envelope; the panic hook has logged it.
-pub fn catch_panics() -> CatchPanicLayer<fn(Box<dyn Any + Send>) -> Response> {
-    CatchPanicLayer::custom(|_| ApiError::Internal.into_response())
-}
 
 /// Compresses longer answers, brotli before gzip.
 pub fn compression() -> CompressionLayer<impl Predicate> {
@@ -107,44 +88,4 @@ pub fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("x-request-id"),
         ]))
         .max_age(Duration::from_mins(10))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::{Router, body::to_bytes, middleware, routing::get};
-    use http::StatusCode;
-    use tower::ServiceExt;
-
-    async fn answer(router: Router) -> (StatusCode, serde_json::Value) {
-        let request = Request::get("/").body(axum::body::Body::empty()).unwrap();
-        let response = router.oneshot(request).await.unwrap();
-        let status = response.status();
-        let body = to_bytes(response.into_body(), BODY_BYTES).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_500_in_the_envelope() {
-        async fn panics() -> &'static str {
-            panic!("secret")
-        }
-        let router = Router::new().route("/", get(panics)).layer(catch_panics());
-        let (status, body) = answer(router).await;
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(body["error"]["code"], 500);
-        assert!(!body.to_string().contains("secret"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_takes_too_long_is_a_503_after_15_seconds() {
-        let begun = tokio::time::Instant::now();
-        let router = Router::new()
-            .route("/", get(std::future::pending::<()>))
-            .layer(middleware::from_fn(deadline));
-        let (status, body) = answer(router).await;
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(body["success"], false);
-        assert_eq!(begun.elapsed().as_secs(), REQUEST_TIME.as_secs());
-    }
 }

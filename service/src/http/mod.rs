@@ -1,9 +1,9 @@
 //! The REST API: one file per resource, and what they share.
 //!
 //! A request passes, from outside in: who is calling ([`caller`]); request id, log and metrics
-//! ([`observe`]); CORS and other headers, compression ([`limits`]); errors in the shape the client
-//! asked for ([`problem`]); panics turned into answers; how often it may come ([`rate`]); the
-//! deadline; the handler, whose arguments are taken from the request by [`extract`] and whose
+//! ([`observe`]); CORS and other headers, compression ([`limits`]); the [`guard`]: errors in the shape
+//! the client asked for ([`problem`]), how often it may come ([`rate`]), the deadline, panics turned
+//! into answers; the handler, whose arguments are taken from the request by [`extract`] and whose
 //! errors are made into answers by [`error`].
 
 pub mod caller;
@@ -16,6 +16,7 @@ pub mod envelope;
 pub mod error;
 pub mod etag;
 pub mod extract;
+pub mod guard;
 pub mod images;
 pub mod likes;
 pub mod limits;
@@ -41,11 +42,12 @@ use crate::{
     media::Media,
     shutdown::Readiness,
 };
-use axum::{Router, extract::FromRef, middleware};
+use axum::{Router, extract::FromRef};
 use caller::Recogniser;
+use guard::GuardLayer;
 use http::HeaderValue;
 use ipnet::IpNet;
-use observe::Observer;
+use observe::ObserveLayer;
 use rate::Limits;
 use reads::Reads;
 use secrecy::SecretString;
@@ -137,11 +139,10 @@ pub struct Gate {
 pub fn router(app: App, gate: &Gate) -> Router {
     let (routes, mut api) = routes().split_for_parts();
     complete::complete(&mut api);
-    let recogniser = Recogniser {
+    let recogniser = Arc::new(Recogniser {
         authenticator: app.authenticator.clone(),
-        trusted_proxies: gate.trusted_proxies.clone().into(),
-    };
-    let observer = Observer::new(app.readiness.clone(), &gate.secret_key);
+        trusted_proxies: gate.trusted_proxies.clone(),
+    });
     routes
         .merge(docs::router(api))
         .fallback(error::no_route)
@@ -150,15 +151,12 @@ pub fn router(app: App, gate: &Gate) -> Router {
         // allocations.
         .layer((
             MapRequestLayer::new(move |request| caller::recognise(&recogniser, request)),
-            middleware::from_fn_with_state(observer, observe::request),
+            ObserveLayer::new(app.readiness.clone(), &gate.secret_key),
             limits::https_only(gate.hsts_max_age),
             limits::no_sniffing(),
             limits::cors(&gate.cors_origins),
             limits::compression(),
-            middleware::from_fn(problem::rewrite),
-            limits::catch_panics(),
-            middleware::from_fn_with_state(gate.limits.clone(), rate::limit),
-            middleware::from_fn(limits::deadline),
+            GuardLayer(gate.limits.clone()),
         ))
         .with_state(app)
 }

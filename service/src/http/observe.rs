@@ -10,15 +10,18 @@ use crate::{
     },
 };
 use aws_lc_rs::hmac;
-use axum::{
-    extract::{MatchedPath, Request, State},
-    middleware::Next,
-    response::Response,
-};
-use http::{HeaderName, HeaderValue, Method, header};
+use axum::extract::{MatchedPath, Request};
+use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Method, Response, header};
 use secrecy::{ExposeSecret, SecretString};
-use std::time::Instant;
-use tracing::{Instrument, field::Empty};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+use tower::{Layer, Service};
+use tracing::{Instrument, Span, field::Empty};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_ID_BYTES: usize = 64;
@@ -32,21 +35,102 @@ pub fn current_request_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
-/// What watching needs.
+/// Watches requests with what it needs for it.
 #[derive(Clone)]
-pub struct Observer {
+pub struct ObserveLayer(Arc<Observer>);
+
+impl ObserveLayer {
+    /// Watches with this key for the hashes of users.
+    pub fn new(readiness: Readiness, secret_key: &SecretString) -> Self {
+        let user_key = hmac::Key::new(hmac::HMAC_SHA256, secret_key.expose_secret().as_bytes());
+        Self(Arc::new(Observer {
+            readiness,
+            user_key,
+        }))
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Observe<S> {
+        let observer = Arc::clone(&self.0);
+        Observe { observer, inner }
+    }
+}
+
+/// A service that is watched.
+#[derive(Clone)]
+pub struct Observe<S> {
+    observer: Arc<Observer>,
+    inner: S,
+}
+
+impl<S, B> Service<Request> for Observe<S>
+where
+    S: Service<Request, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<B>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let seen = Seen::of(&request);
+        let in_flight = InFlight::enter();
+        let answer = self.inner.call(request).instrument(seen.span.clone());
+        let answer = CURRENT.scope(seen.id.clone(), answer);
+        let observer = Arc::clone(&self.observer);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            drop(in_flight);
+            observer.answered(&seen, &mut response);
+            Ok(response)
+        })
+    }
+}
+
+/// What watching needs.
+struct Observer {
     readiness: Readiness,
     user_key: hmac::Key,
 }
 
 impl Observer {
-    /// Watches with this key for the hashes of users.
-    pub fn new(readiness: Readiness, secret_key: &SecretString) -> Self {
-        let user_key = hmac::Key::new(hmac::HMAC_SHA256, secret_key.expose_secret().as_bytes());
-        Self {
-            readiness,
-            user_key,
+    /// Tells log, metrics and the client of an answer.
+    fn answered<B>(&self, seen: &Seen, response: &mut Response<B>) {
+        if let Ok(id) = HeaderValue::from_str(&seen.id) {
+            response.headers_mut().insert(REQUEST_ID, id);
         }
+        if self.readiness.is_draining() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        let trace_id = traces::end(&seen.span, response.status());
+        let sql = SqlUsage::of(&seen.span);
+        let status = response.status().as_u16();
+        let seconds = seen.begun.elapsed().as_secs_f64();
+        let (method, route) = (&seen.method, seen.route());
+        count(method, route, status, seconds);
+        count_rejection(response);
+        let user = seen.caller.as_ref().and_then(Caller::user);
+        tracing::info!(
+            request_id = %seen.id,
+            %method,
+            route,
+            status,
+            ms = seconds * 1e3,
+            sql_ms = sql.as_ref().map(|sql| sql.time().as_secs_f64() * 1e3),
+            sql_count = sql.as_ref().map(|sql| sql.count()),
+            user = user.map(|user| self.hash(user)),
+            trace_id,
+            "request"
+        );
     }
 
     /// Tells a user's requests from others' without telling the user: user ids are public, so that
@@ -60,63 +144,44 @@ impl Observer {
     }
 }
 
-/// Answers a request, watching.
-pub async fn request(State(observer): State<Observer>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let caller = request.extensions().get::<Caller>().cloned();
-    let id = request_id(&request);
-    let method = request.method().clone();
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let matched = matched.as_ref().map(MatchedPath::as_str);
-    let route = matched.unwrap_or("unmatched");
+/// What is seen of a request before it is answered.
+struct Seen {
+    begun: Instant,
+    caller: Option<Caller>,
+    id: String,
+    method: Method,
+    matched: Option<MatchedPath>,
+    span: Span,
+}
 
-    let span = tracing::info_span!(
-        target: REQUESTS, "request", request_id = %id,
-        otel.name = Empty, otel.kind = Empty, otel.status_code = Empty,
-    );
-    traces::begin(
-        &span,
-        &method,
-        matched,
-        request.uri().path(),
-        request.headers(),
-    );
-    let in_flight = InFlight::enter();
-    let answer = next.run(request).instrument(span.clone());
-    let mut response = CURRENT.scope(id.clone(), answer).await;
-    drop(in_flight);
+impl Seen {
+    fn of(request: &Request) -> Self {
+        let begun = Instant::now();
+        let id = request_id(request);
+        let method = request.method().clone();
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let span = tracing::info_span!(
+            target: REQUESTS, "request", request_id = %id,
+            otel.name = Empty, otel.kind = Empty, otel.status_code = Empty,
+        );
+        let route = matched.as_ref().map(MatchedPath::as_str);
+        let (path, headers) = (request.uri().path(), request.headers());
+        traces::begin(&span, &method, route, path, headers);
+        Self {
+            begun,
+            caller: request.extensions().get::<Caller>().cloned(),
+            id,
+            method,
+            matched,
+            span,
+        }
+    }
 
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+    fn route(&self) -> &str {
+        self.matched
+            .as_ref()
+            .map_or("unmatched", MatchedPath::as_str)
     }
-    if observer.readiness.is_draining() {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    let trace_id = traces::end(&span, response.status());
-    let sql = SqlUsage::of(&span);
-    let status = response.status().as_u16();
-    let seconds = begun.elapsed().as_secs_f64();
-    count(&method, route, status, seconds);
-    count_rejection(&response);
-    let user = caller
-        .as_ref()
-        .and_then(Caller::user)
-        .map(|user| observer.hash(user));
-    tracing::info!(
-        request_id = %id,
-        %method,
-        route,
-        status,
-        ms = seconds * 1e3,
-        sql_ms = sql.as_ref().map(|sql| sql.time().as_secs_f64() * 1e3),
-        sql_count = sql.as_ref().map(|sql| sql.count()),
-        user,
-        trace_id,
-        "request"
-    );
-    response
 }
 
 /// The client's id if it is plain enough to be logged, else a new one.
@@ -130,7 +195,14 @@ fn request_id(request: &Request) -> String {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(plain)
-        .map_or_else(|| uuid::Uuid::new_v4().simple().to_string(), str::to_owned)
+        .map_or_else(new_id, str::to_owned)
+}
+
+/// A random UUID. Nobody gains by guessing it: the system need not be asked for secure randomness.
+fn new_id() -> String {
+    let random = fastrand::u128(..).to_ne_bytes();
+    let id = uuid::Builder::from_random_bytes(random).into_uuid();
+    id.simple().to_string()
 }
 
 fn count(method: &Method, route: &str, status: u16, seconds: f64) {
@@ -155,7 +227,7 @@ fn count(method: &Method, route: &str, status: u16, seconds: f64) {
 }
 
 /// Counts errors by their kinds.
-fn count_rejection(response: &Response) {
+fn count_rejection<B>(response: &Response<B>) {
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         let problem = response.extensions().get::<Problem>();

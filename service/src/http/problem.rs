@@ -5,7 +5,7 @@
 //! the body's place. What made no problem of its own is described by its status.
 
 use super::observe;
-use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use axum::{body::Body, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -100,19 +100,12 @@ fn code_of(status: StatusCode) -> &'static str {
     }
 }
 
-/// Gives errors the shape the client asked for.
-pub async fn rewrite(request: Request, next: Next) -> Response {
-    let asked = asks_for_problems(request.headers());
-    let response = next.run(request).await;
-    if asked && (response.status().is_client_error() || response.status().is_server_error()) {
-        in_its_place(response)
-    } else {
-        response
+/// An error with its problem for a body, other answers as they are.
+pub fn rewrite(response: Response) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
     }
-}
-
-/// The response with its problem for a body.
-fn in_its_place(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let problem = parts.extensions.get::<Problem>().cloned();
     let problem = problem.unwrap_or_else(|| Problem::of_status(parts.status));
@@ -132,7 +125,7 @@ fn in_its_place(response: Response) -> Response {
 }
 
 /// Whether problems are named in `Accept`, and plain JSON is not liked better.
-fn asks_for_problems(headers: &HeaderMap) -> bool {
+pub fn is_asked_for(headers: &HeaderMap) -> bool {
     let lines = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -158,13 +151,10 @@ fn asks_for_problems(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::limits, *};
-    use axum::{Router, body::to_bytes, middleware, routing::get};
-    use serde_json::{Value, json};
-    use tower::ServiceExt;
+    use super::*;
 
     fn asks(accept: &str) -> bool {
-        asks_for_problems(&HeaderMap::from_iter([(
+        is_asked_for(&HeaderMap::from_iter([(
             header::ACCEPT,
             accept.parse().unwrap(),
         )]))
@@ -197,44 +187,6 @@ mod tests {
         ] {
             assert!(!asks(accept), "{accept}");
         }
-        assert!(!asks_for_problems(&HeaderMap::new()));
-    }
-
-    /// The answer of this router, with its errors rewritten, to somebody who asks for problems.
-    async fn problem_of(router: Router) -> Value {
-        let router = router
-            .layer(limits::catch_panics())
-            .layer(middleware::from_fn(rewrite));
-        let request = Request::get("/").header(header::ACCEPT, MEDIA_TYPE);
-        let response = router.oneshot(request.body(Body::empty()).unwrap()).await;
-        let response = response.unwrap();
-        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
-        let body = to_bytes(response.into_body(), 4096).await.unwrap();
-        serde_json::from_slice(&body).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_problem_that_tells_nothing() {
-        async fn panics() -> &'static str {
-            panic!("secret")
-        }
-        let problem = problem_of(Router::new().route("/", get(panics))).await;
-        assert_eq!(
-            (&problem["status"], &problem["code"]),
-            (&json!(500), &json!("internal"))
-        );
-        assert!(!problem.to_string().contains("secret"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_takes_too_long_is_a_problem() {
-        let router = Router::new()
-            .route("/", get(std::future::pending::<()>))
-            .layer(middleware::from_fn(limits::deadline));
-        let problem = problem_of(router).await;
-        assert_eq!(
-            (&problem["status"], &problem["code"]),
-            (&json!(503), &json!("timeout"))
-        );
+        assert!(!is_asked_for(&HeaderMap::new()));
     }
 }

@@ -5,11 +5,7 @@
 //! (`t`). Tokens come back one by one (GCRA), so that `Retry-After` is mostly shorter than `t`.
 
 use super::{caller::Caller, error::ApiError};
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::extract::Request;
 use governor::{
     Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -249,28 +245,33 @@ impl Limits {
             &DefaultClock::default(),
         )))
     }
+
+    /// Counts a request, if it is of those that are limited and somebody is known to have sent it.
+    pub(super) fn count(&self, request: &Request) -> Option<Counted> {
+        let class = Class::of(request.method(), request.uri().path())?;
+        let caller = request.extensions().get::<Caller>()?;
+        let verdict = self.0.check(class, caller)?;
+        Some(Counted { class, verdict })
+    }
 }
 
-/// Counts a request and refuses it if it is one too many.
-pub async fn limit(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let verdict = Class::of(request.method(), request.uri().path()).and_then(|class| {
-        let caller = request.extensions().get::<Caller>()?;
-        Some((class, limits.0.check(class, caller)?))
-    });
-    let mut response = match verdict {
-        Some((
-            _,
-            Verdict {
-                retry_after: Some(seconds),
-                ..
-            },
-        )) => ApiError::TooManyRequests(seconds).into_response(),
-        _ => next.run(request).await,
-    };
-    if let Some((class, verdict)) = verdict {
-        verdict.write(class, response.headers_mut());
+/// A request that was counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
+    class: Class,
+    verdict: Verdict,
+}
+
+impl Counted {
+    /// If it is one too many.
+    pub(super) fn refusal(self) -> Option<ApiError> {
+        self.verdict.retry_after.map(ApiError::TooManyRequests)
     }
-    response
+
+    /// Tells the client what is left of its quota.
+    pub(super) fn tell(self, headers: &mut HeaderMap) {
+        self.verdict.write(self.class, headers);
+    }
 }
 
 #[cfg(test)]

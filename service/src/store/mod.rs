@@ -26,7 +26,7 @@ pub use likes::{FulfilledWish, LikeStore};
 pub use media::{Deletion, MediaChange, MediaStore};
 pub use migrate::{Finished, MigrateError, Migrated, Say, Titles};
 pub use mysql::MySqlStore;
-pub use posts::{FoundPost, PostStore};
+pub use posts::{FoundPost, PostStore, ReadPost};
 pub use sqlite::SqliteStore;
 pub use upkeep::{UpkeepStore, keep_up};
 pub use url::{DatabaseUrl, DatabaseUrlError};

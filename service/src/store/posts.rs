@@ -10,6 +10,9 @@ use sqlx::FromRow;
 /// The visible post that a view is of, if there is one, and whether that view is counted already.
 pub type FoundPost = Result<Option<(Post, bool)>, StoreError>;
 
+/// The visible post of an id, if there is one.
+pub type ReadPost = Result<Option<Post>, StoreError>;
+
 /// Single posts.
 #[async_trait]
 pub trait PostStore {
@@ -24,6 +27,10 @@ pub trait PostStore {
     /// The post of each of these views (a few dozen at most, all different), in their order. What
     /// concerns all of them, such as a database that is away, is repeated for each.
     async fn find_posts(&self, views: &[View]) -> Vec<FoundPost>;
+
+    /// The posts of these ids (a few dozen at most, all different), in their order. What concerns all of
+    /// them is repeated for each.
+    async fn read_posts(&self, ids: &[PostId]) -> Vec<ReadPost>;
 
     /// Changes a post if it is this user's and, where one is named, still at this version.
     async fn edit_post(

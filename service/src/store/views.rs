@@ -169,7 +169,7 @@ impl fmt::Debug for ViewWriter {
 }
 
 /// Few different lengths, so that statements with that many placeholders are prepared once each.
-const LENGTHS: [usize; 4] = [64, 16, 4, 1];
+const LENGTHS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
 /// Splits into pieces of these lengths.
 pub(super) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
@@ -207,9 +207,9 @@ mod tests {
         assert_eq!(padded(3), [1, 2, 3, 3]);
         assert_eq!(
             [4, 5, 16, 17, 64].map(|length| padded(length).len()),
-            [4, 16, 16, 64, 64]
+            [4, 8, 16, 32, 64]
         );
-        assert_eq!(padded(5)[4..], [5; 12]);
+        assert_eq!(padded(5)[4..], [5; 4]);
         assert!(padded(0).is_empty());
     }
 
@@ -217,7 +217,7 @@ mod tests {
     fn pieces_have_few_lengths_and_lose_nothing() {
         let items: Vec<_> = (0..150).collect();
         let lengths: Vec<_> = pieces(&items).map(<[_]>::len).collect();
-        assert_eq!(lengths, [64, 64, 16, 4, 1, 1]);
+        assert_eq!(lengths, [64, 64, 16, 4, 2]);
         assert_eq!(pieces(&items).flatten().copied().collect::<Vec<_>>(), items);
         assert_eq!(pieces::<u8>(&[]).count(), 0);
     }

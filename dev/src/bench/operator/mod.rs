@@ -24,7 +24,7 @@ use crate::progress::Progress;
 /// How to measure the operator.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Folder of the results: `operator.md` and `operator.csv`. Default: `target/bench` of the checkout.
+    /// Folder of the results: `operator.md`, `.csv` and `.svg`. Default: `target/bench` of the checkout.
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
     /// Measure only this part.

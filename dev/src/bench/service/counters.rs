@@ -1,10 +1,12 @@
-//! What the database server counts.
+//! What the database server counts. A file has no server: then nothing is counted.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use sqlx::{Connection as _, MySqlConnection};
+use sqlx::{Connection as _, MySqlConnection, SqliteConnection};
+
+use super::database::Database;
 
 /// Counters of rows that were read, through an index or not.
 const READS: [&str; 7] = [
@@ -16,12 +18,21 @@ const READS: [&str; 7] = [
     "Handler_read_rnd",
     "Handler_read_rnd_next",
 ];
-/// Longest wait until the server has finished what nobody waits for any more.
+/// Longest wait until the server has finished what nobody waits for any more; it is ended after a grace:
+/// plain statements of the ceiling go on for minutes on a large board.
 const PATIENCE: Duration = Duration::from_mins(2);
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What is asked for the counts.
+#[derive(Debug)]
+pub(super) enum Counters {
+    Server(Server),
+    File(SqliteConnection),
+}
 
 /// The administrator's connection.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(super) struct Server {
     connection: MySqlConnection,
     /// Threads that run while nobody asks for anything but this: MySQL counts its scheduler of events.
     own_threads: f64,
@@ -38,32 +49,70 @@ pub(super) struct Count {
 impl Count {
     /// What was counted since, without the one statement that this look itself took before.
     pub(super) fn since(self, earlier: Self) -> Self {
+        // Not `max`, which takes the other number for `NaN`.
+        let at_least_none = |count: f64| if count < 0.0 { 0.0 } else { count };
         Self {
-            statements: (self.statements - earlier.statements - 2.0).max(0.0),
-            rows: (self.rows - earlier.rows).max(0.0),
+            statements: at_least_none(self.statements - earlier.statements - 2.0),
+            rows: at_least_none(self.rows - earlier.rows),
             deadlocks: self.deadlocks - earlier.deadlocks,
         }
     }
 }
 
 impl Counters {
-    pub(super) async fn connect(url: &str) -> Result<Self> {
-        let mut counters = Self {
+    pub(super) async fn connect(url: &str, database: Database) -> Result<Self> {
+        Ok(match database.server() {
+            Some(_) => Self::Server(Server::connect(url).await?),
+            None => Self::File(SqliteConnection::connect(url).await?),
+        })
+    }
+
+    /// The database's own name of its version.
+    pub(super) async fn version(&mut self) -> Result<String> {
+        Ok(match self {
+            Self::Server(server) => {
+                let version = sqlx::query_scalar("SELECT VERSION()");
+                version.fetch_one(&mut server.connection).await?
+            }
+            Self::File(file) => {
+                let version = sqlx::query_scalar("SELECT 'SQLite ' || sqlite_version()");
+                version.fetch_one(file).await?
+            }
+        })
+    }
+
+    /// The counters now; `NaN` where nothing is counted.
+    pub(super) async fn read(&mut self) -> Result<Count> {
+        match self {
+            Self::Server(server) => server.read().await,
+            Self::File(_) => Ok(Count {
+                statements: f64::NAN,
+                rows: f64::NAN,
+                deadlocks: 0.0,
+            }),
+        }
+    }
+
+    /// Waits until the database does nothing for anybody else; nobody was there when this connected.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        match self {
+            Self::Server(server) => server.settle().await,
+            Self::File(_) => Ok(()),
+        }
+    }
+}
+
+impl Server {
+    async fn connect(url: &str) -> Result<Self> {
+        let mut server = Self {
             connection: MySqlConnection::connect(url).await?,
             own_threads: 0.0,
         };
-        counters.own_threads = counters.running().await?;
-        Ok(counters)
+        server.own_threads = server.running().await?;
+        Ok(server)
     }
 
-    /// The server's own name of its version.
-    pub(super) async fn version(&mut self) -> Result<String> {
-        let version = sqlx::query_scalar("SELECT VERSION()");
-        Ok(version.fetch_one(&mut self.connection).await?)
-    }
-
-    /// The counters now.
-    pub(super) async fn read(&mut self) -> Result<Count> {
+    async fn read(&mut self) -> Result<Count> {
         let deadlocks: Option<i64> = sqlx::query_scalar(
             "SELECT CAST(MAX(`COUNT`) AS SIGNED) FROM information_schema.INNODB_METRICS \
              WHERE NAME = 'lock_deadlocks'",
@@ -81,8 +130,7 @@ impl Counters {
         })
     }
 
-    /// Waits until the server runs nothing for anybody else; nobody was there when this connected.
-    pub(super) async fn settle(&mut self) -> Result<()> {
+    async fn settle(&mut self) -> Result<()> {
         let began = Instant::now();
         loop {
             if self.running().await? <= self.own_threads {
@@ -93,8 +141,27 @@ impl Counters {
                 "the database server still works {} s after the last request",
                 PATIENCE.as_secs()
             );
+            if began.elapsed() > GRACE {
+                self.end_others().await?;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Ends what runs on other connections.
+    async fn end_others(&mut self) -> Result<()> {
+        let others: Vec<i64> = sqlx::query_scalar(
+            "SELECT CAST(ID AS SIGNED) FROM information_schema.PROCESSLIST \
+             WHERE COMMAND IN ('Query', 'Execute') AND ID <> CONNECTION_ID()",
+        )
+        .fetch_all(&mut self.connection)
+        .await?;
+        for id in others {
+            // It may have ended by itself.
+            let kill = format!("KILL QUERY {id}");
+            let _ = sqlx::raw_sql(&kill).execute(&mut self.connection).await;
+        }
+        Ok(())
     }
 
     async fn running(&mut self) -> Result<f64> {

@@ -4,16 +4,22 @@
 use clap::ValueEnum;
 
 use super::content::Board;
+use super::database::Database;
 use super::limits::{Limit, Measure};
 use super::material::Material;
 
-/// The columns of a post, as the service reads them.
+/// The columns of a post, as the service reads them from a server.
 const COLUMNS: &str = "p.version, p.id, CAST(p.No AS SIGNED) AS number, p.title, p.content, \
     p.username, p.user_id, p.category, CAST(p.view_count AS SIGNED) AS view_count, \
     CAST(p.like_count AS SIGNED) AS like_count, CAST(p.comment_count AS SIGNED) AS comment_count, \
     CAST(p.media_files AS CHAR) AS media_files, \
     DATE_FORMAT(p.created_at, '%Y-%m-%dT%H:%i:%s') AS created_at, \
     DATE_FORMAT(p.updated_at, '%Y-%m-%dT%H:%i:%s') AS updated_at";
+
+/// And from a SQLite file.
+const SQLITE_COLUMNS: &str = "p.version, p.id, p.No AS number, p.title, p.content, p.username, \
+    p.user_id, p.category, p.view_count, p.like_count, p.comment_count, p.media_files, p.created_at, \
+    p.updated_at";
 
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -233,11 +239,15 @@ impl Kind {
     }
 
     /// The one statement that the ceiling runs.
-    pub(super) fn statement(self) -> Option<String> {
+    pub(super) fn statement(self, database: Database) -> Option<String> {
+        let columns = match database {
+            Database::Mysql | Database::Mariadb => COLUMNS,
+            Database::Sqlite => SQLITE_COLUMNS,
+        };
         let page = |condition: &str, order: &str| {
             let by = |prefix: &str| order.replace('.', prefix);
             format!(
-                "SELECT {COLUMNS} FROM posts p JOIN (SELECT id FROM posts WHERE status = 'visible' \
+                "SELECT {columns} FROM posts p JOIN (SELECT id FROM posts WHERE status = 'visible' \
                  {condition} ORDER BY {} LIMIT 11) page ON page.id = p.id ORDER BY {}",
                 by(""),
                 by("p.")
@@ -251,7 +261,7 @@ impl Kind {
             Self::Author => page("AND user_id = ?", latest),
             Self::Page5000 | Self::Cursor => page("AND No < ?", latest),
             Self::Detail | Self::NewViewers => {
-                format!("SELECT {COLUMNS} FROM posts p WHERE p.id = ? AND p.status = 'visible'")
+                format!("SELECT {columns} FROM posts p WHERE p.id = ? AND p.status = 'visible'")
             }
             Self::SearchCommon
             | Self::SearchRare
@@ -259,15 +269,22 @@ impl Kind {
             | Self::SearchCharacter
             | Self::SearchSpace => page("AND title LIKE ? ESCAPE '!'", latest),
             Self::Popular => page("", popular),
-            Self::PopularDeep => popular_after(),
+            Self::PopularDeep => popular_after(columns),
             Self::LikeOne | Self::LikeSpread => {
                 "UPDATE posts SET like_count = like_count + 1 WHERE id = ?".to_owned()
             }
             // Where no reader sees it.
-            Self::Create => "INSERT INTO posts (id, No, username, user_id, title, content, \
-                category, status, created_at, updated_at) VALUES (REPLACE(UUID(), '-', ''), ?, \
-                'bench', 'bench', ?, ?, ?, 'deleted', NOW(), NOW())"
-                .to_owned(),
+            Self::Create => {
+                let (id, now) = match database {
+                    Database::Mysql | Database::Mariadb => ("REPLACE(UUID(), '-', '')", "NOW()"),
+                    Database::Sqlite => ("lower(hex(randomblob(16)))", "datetime()"),
+                };
+                format!(
+                    "INSERT INTO posts (id, No, username, user_id, title, content, category, \
+                     status, created_at, updated_at) \
+                     VALUES ({id}, ?, 'bench', 'bench', ?, ?, ?, 'deleted', {now}, {now})"
+                )
+            }
         })
     }
 
@@ -322,7 +339,7 @@ impl Kind {
     }
 }
 
-fn popular_after() -> String {
+fn popular_after(columns: &str) -> String {
     let part = |name: &str, condition: &str| {
         format!(
             "SELECT * FROM (SELECT id, No, like_count FROM posts WHERE status = 'visible' AND \
@@ -330,7 +347,7 @@ fn popular_after() -> String {
         )
     };
     format!(
-        "SELECT {COLUMNS} FROM posts p JOIN (SELECT id FROM ({} UNION ALL {}) either ORDER BY \
+        "SELECT {columns} FROM posts p JOIN (SELECT id FROM ({} UNION ALL {}) either ORDER BY \
          like_count DESC, No DESC LIMIT 11) page ON page.id = p.id ORDER BY p.like_count DESC, \
          p.No DESC",
         part("equal", "like_count = ? AND No < ?"),
@@ -376,7 +393,9 @@ mod tests {
             if *kind == Kind::Mixed {
                 continue;
             }
-            let statement = kind.statement().unwrap_or_default();
+            let statement = kind.statement(Database::Mysql).unwrap_or_default();
+            let in_file = kind.statement(Database::Sqlite).unwrap_or_default();
+            assert_eq!(statement.matches('?').count(), in_file.matches('?').count());
             let line = kind.ceiling_line(&material, 7);
             let path = line.split('\t').nth(1).unwrap();
             let values = path.split_once('?').map_or("", |(_, values)| values);

@@ -2,6 +2,7 @@
 
 mod content;
 mod counters;
+mod database;
 mod dataset;
 mod issuer;
 mod kinds;
@@ -19,10 +20,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
+use clap::ValueEnum as _;
 
 use self::content::Board;
 use self::counters::Counters;
+use self::database::Database;
 use self::dataset::Dataset;
 use self::issuer::Issuer;
 use self::kinds::Kind;
@@ -34,7 +36,6 @@ use super::machine::{self, Profile};
 use crate::backends::Backends;
 use crate::packages;
 use crate::paths::Paths;
-use crate::programs::mysql::Kind as Server;
 use crate::progress::Progress;
 
 /// Connections that requests are sent on, the most telling number first.
@@ -49,7 +50,7 @@ pub(super) struct Arguments {
     /// minutes and some 20 GB of disk for 10m (kept, and as much again during a run).
     #[arg(long, default_value = "100k", value_name = "NUMBER", value_parser = posts)]
     posts: u64,
-    /// The database server.
+    /// The database that the service runs on.
     #[arg(long, value_enum, default_value_t = Database::Mysql)]
     database: Database,
     /// Measure only this kind of request; may be repeated.
@@ -77,21 +78,6 @@ pub(super) struct Arguments {
     profile: Profile,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Database {
-    Mysql,
-    Mariadb,
-}
-
-impl Database {
-    fn server(self) -> Server {
-        match self {
-            Self::Mysql => Server::MySql,
-            Self::Mariadb => Server::MariaDb,
-        }
-    }
-}
-
 /// Builds, fills a database, measures, prints and writes.
 pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Arguments) -> Result<()> {
     packages::install(paths, progress, &[packages::LOAD]).await?;
@@ -102,10 +88,10 @@ pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Argument
         progress,
         backends: &backends,
         service: &service,
-        kind: arguments.database.server(),
+        database: arguments.database,
         board: Board::new(arguments.posts),
     };
-    let database = dataset.admin_url(dataset.serve().await?);
+    let database = dataset.serve().await?;
     let results = results(paths, progress, arguments, &service).await;
     let measured = tokio::select! {
         measured = measure(arguments, dataset, &database, &ceiling, &results) => measured,
@@ -148,13 +134,16 @@ async fn results<'a>(
 ) -> Results<'a> {
     let folder = arguments.output.clone();
     let folder = folder.unwrap_or_else(|| paths.checkout.join("target/bench"));
-    let server = arguments.database.server();
     let what = if arguments.overload {
         "overload"
     } else {
         "service"
     };
-    let stem = format!("{what}-{}-{}", server.name(), round(arguments.posts));
+    let stem = format!(
+        "{what}-{}-{}",
+        arguments.database.name(),
+        round(arguments.posts)
+    );
     let mut facts = machine::facts(paths, arguments.profile, ("service", service)).await;
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     facts.push(("load of the machine before", load.trim().to_owned()));
@@ -171,7 +160,7 @@ async fn measure(
     results: &Results<'_>,
 ) -> Result<()> {
     let processes = dataset.backends.processes();
-    let mut counters = Counters::connect(database).await?;
+    let mut counters = Counters::connect(database, dataset.database).await?;
     results.fact("database", counters.version().await?)?;
     let issuer = Issuer::start().await?;
     let service = Target::service(processes, dataset.service, database, &issuer).await?;
@@ -192,7 +181,8 @@ async fn measure(
         Ok((material, lengths))
     };
     let (material, lengths) = dataset.progress.step("requests", why, gather).await?;
-    let ceiling = Target::ceiling(processes, ceiling, database, &lengths).await?;
+    let routes = (dataset.database, &lengths);
+    let ceiling = Target::ceiling(processes, ceiling, database, routes).await?;
     let before = counters.read().await?;
     let mut bench = Bench {
         board: dataset.board,

@@ -29,6 +29,8 @@ const LOAD: f64 = 4.0;
 /// On which the peak is reached.
 const PEAK_CONNECTIONS: u32 = 64;
 const CONNECTIONS: u32 = 1_000;
+/// What is under way at the end counts for nothing, and a search may wait for a second and a half.
+const LEAST_TIME: Duration = Duration::from_secs(8);
 /// One looks how it goes on this often.
 const PROBE: Duration = Duration::from_millis(20);
 /// The least that counts as so many: its clients wait for answers, too.
@@ -123,7 +125,7 @@ impl Bench<'_> {
     pub(super) async fn overload(&mut self, kind: Kind) -> Result<Overload> {
         let mut load = Load {
             connections: PEAK_CONNECTIONS,
-            time: self.time,
+            time: self.time.max(LEAST_TIME),
             pause: Duration::ZERO,
         };
         let (lines, _) = self.lines(kind);

@@ -103,7 +103,7 @@ impl Row {
             self.connections.to_string(),
             short(self.service.rate()),
             short(self.ceiling.rate()),
-            format!("{:.2}", self.ratio()),
+            short(self.ratio()),
             short(p50),
             short(p99),
             short(p999),
@@ -136,7 +136,14 @@ impl Row {
             self.processor,
             self.resident,
         ];
-        let numbers: Vec<String> = numbers.map(|number| format!("{number:.3}")).to_vec();
+        let text = |number: f64| {
+            if number.is_nan() {
+                String::new()
+            } else {
+                format!("{number:.3}")
+            }
+        };
+        let numbers = numbers.map(text);
         format!(
             "{},{},{},\"{}\",\"{}\"\n",
             self.kind.name(),
@@ -148,9 +155,12 @@ impl Row {
     }
 }
 
-/// Three digits or so; more would be noise.
+/// Three digits or so; more would be noise. Nothing where nothing was counted.
 fn short(number: f64) -> String {
     match number.abs() {
+        nothing if nothing.is_nan() => String::new(),
+        // The ceiling answered nothing in time.
+        endless if endless.is_infinite() => "∞".to_owned(),
         large if large >= 100.0 => format!("{number:.0}"),
         middle if middle >= 10.0 => format!("{number:.1}"),
         _ => format!("{number:.2}"),

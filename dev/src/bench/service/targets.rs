@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use super::database::Database;
 use super::issuer::Issuer;
 use super::kinds::Kind;
 use crate::bench::machine;
@@ -64,13 +65,13 @@ impl<'a> Target<'a> {
         processes: &'a Processes,
         program: &Path,
         database: &str,
-        lengths: &HashMap<&'static str, (Kind, usize)>,
+        (kept_in, lengths): (Database, &HashMap<&'static str, (Kind, usize)>),
     ) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let routes: serde_json::Map<String, serde_json::Value> = lengths
             .iter()
             .map(|(name, (kind, bytes))| {
-                let route = json!({"statement": kind.statement(), "bytes": bytes});
+                let route = json!({"statement": kind.statement(kept_in), "bytes": bytes});
                 ((*name).to_owned(), route)
             })
             .collect();

@@ -1,10 +1,10 @@
 //! Publishing a post.
 
-use crate::board::{Board, Created, Draft, IdempotencyKey, NewPost, User};
+use crate::board::{Board, Created, Draft, IdempotencyKey, NewPost};
 use crate::http::{
     envelope::Envelope,
     error::{ApiError, CreateError, PlainError},
-    extract::UnreadJsonObject,
+    extract::{UnreadJsonObject, Writer},
 };
 use axum::{
     extract::State,
@@ -113,11 +113,11 @@ impl From<NewPost> for CreatedPost {
 )]
 pub async fn create_post(
     State(board): State<Board>,
-    author: Result<User, ApiError>,
+    author: Result<Writer, ApiError>,
     headers: HeaderMap,
     body: UnreadJsonObject<CreatePost>,
 ) -> Result<Response, CreateError> {
-    let author = author?;
+    let Writer(author) = author?;
     let draft = body.read().await?.draft()?;
     let key = idempotency_key(&headers, &draft)?;
     let created = board

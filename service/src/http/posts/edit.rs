@@ -1,13 +1,13 @@
 //! Changing and deleting a post.
 
 use crate::board::{
-    Board, Edit, Fault, FieldError, LikeRefusal, Liker, PostId, Refusal, Sent, User, Wish,
+    Board, Edit, Fault, FieldError, LikeRefusal, Liker, PostId, Refusal, Sent, Wish,
 };
 use crate::http::{
     envelope::{Envelope, Nothing},
     error::{ApiError, ErrorEnvelope},
     etag::expected_version,
-    extract::JsonObject,
+    extract::{JsonObject, Writer},
     params::{IfMatch, PostPath},
     refusals::{BodyRefusal, ChangeRefusal},
 };
@@ -120,7 +120,7 @@ impl ReplacePost {
 pub async fn edit_post(
     State(board): State<Board>,
     id: PostId,
-    user: User,
+    Writer(user): Writer,
     headers: HeaderMap,
     JsonObject(body): JsonObject<EditPost>,
 ) -> Result<Envelope<Nothing>, ApiError> {
@@ -162,7 +162,7 @@ pub async fn edit_post(
 pub async fn replace_post(
     State(board): State<Board>,
     id: PostId,
-    user: User,
+    Writer(user): Writer,
     headers: HeaderMap,
     JsonObject(body): JsonObject<ReplacePost>,
 ) -> Result<Envelope<Nothing>, ApiError> {
@@ -188,7 +188,7 @@ pub async fn replace_post(
 pub async fn delete_post(
     State(board): State<Board>,
     id: PostId,
-    user: User,
+    Writer(user): Writer,
     headers: HeaderMap,
 ) -> Result<Envelope<Nothing>, ApiError> {
     let seen = expected_version(&headers)?;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     board::{Created, Edit, IdempotencyKey, KstTime, NewPost, PostId, Refusal, View},
-    store::{FoundPost, PostStore, StoreError, posts::Guarded, totals::WHOLE_BOARD},
+    store::{FoundPost, PostStore, ReadPost, StoreError, posts::Guarded, totals::WHOLE_BOARD},
 };
 use async_trait::async_trait;
 use sqlx::{Connection, MySqlConnection};
@@ -53,6 +53,11 @@ impl PostStore for MySqlStore {
     async fn find_posts(&self, views: &[View]) -> Vec<FoundPost> {
         let found = self.find(views).await;
         found.unwrap_or_else(|error| vec![Err(error); views.len()])
+    }
+
+    async fn read_posts(&self, ids: &[PostId]) -> Vec<ReadPost> {
+        let posts = self.read(ids).await;
+        posts.unwrap_or_else(|error| vec![Err(error); ids.len()])
     }
 
     async fn edit_post(

@@ -3,10 +3,19 @@
 use super::{SqliteStore, categories, media::schedule_deletions, remembered, totals};
 use crate::{
     board::{Created, Edit, IdempotencyKey, KstTime, NewPost, Post, PostId, Refusal, View},
-    store::{FoundPost, PostStore, StoreError, posts::Guarded, rows::PostRow, totals::WHOLE_BOARD},
+    store::{
+        FoundPost, PostStore, ReadPost, StoreError, posts::Guarded, rows::PostRow,
+        totals::WHOLE_BOARD,
+    },
 };
 use async_trait::async_trait;
 use sqlx::{FromRow, SqliteConnection};
+
+const READ_POST: &str = concat!(
+    "SELECT ",
+    post_columns!(),
+    " FROM posts p WHERE p.id = ? AND p.status = 'visible'"
+);
 
 const FIND_POST: &str = concat!(
     "SELECT ",
@@ -57,6 +66,14 @@ impl PostStore for SqliteStore {
             found.push(self.find(view).await);
         }
         found
+    }
+
+    async fn read_posts(&self, ids: &[PostId]) -> Vec<ReadPost> {
+        let mut posts = Vec::with_capacity(ids.len());
+        for id in ids {
+            posts.push(self.read(id).await);
+        }
+        posts
     }
 
     async fn edit_post(
@@ -127,6 +144,14 @@ impl PostStore for SqliteStore {
 }
 
 impl SqliteStore {
+    async fn read(&self, id: &PostId) -> ReadPost {
+        let row: Option<PostRow> = sqlx::query_as(READ_POST)
+            .bind(id.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row.map(Post::try_from).transpose()?)
+    }
+
     async fn find(&self, view: &View) -> FoundPost {
         let row: Option<ViewedRow> = sqlx::query_as(FIND_POST)
             .bind(view.day.to_string())

@@ -3,7 +3,7 @@
 use super::{Finished, patiently};
 use crate::store::{
     migrate::progress::{Say, Walk},
-    mysql::index::{farthest_place, select_grams},
+    mysql::index::{FARTHEST_PLACE, select_grams},
     totals::LEVEL_2,
 };
 use sqlx::{Connection, MySqlConnection};
@@ -107,18 +107,21 @@ async fn bucket_at(connection: &mut MySqlConnection, from: i64) -> sqlx::Result<
 
 /// Adds a bucket's titles, in place of those that were written since the index was [cleared](clear).
 async fn fill(connection: &mut MySqlConnection, bucket: i64) -> sqlx::Result<()> {
-    // Repeatable read, by which what a statement inserts stays locked where it was read.
+    // Repeatable read, by which what was read for writing stays locked.
     let mut transaction = connection.begin().await?;
+    let numbers = (bucket * LEVEL_2, (bucket + 1) * LEVEL_2);
+    let last_place = last_place(&mut transaction, numbers).await?;
     sqlx::query(concat!(
         "INSERT INTO title_grams (gram, bucket, postings) \
          SELECT gram, bucket, GROUP_CONCAT(posting ORDER BY posting SEPARATOR '') FROM (",
-        select_grams!(farthest_place!()),
+        select_grams!(),
         "WHERE p.status = 'visible' AND p.No >= ? AND p.No < ?) grams \
          GROUP BY gram, bucket ORDER BY gram \
          ON DUPLICATE KEY UPDATE postings = VALUES(postings)",
     ))
-    .bind(bucket * LEVEL_2)
-    .bind((bucket + 1) * LEVEL_2)
+    .bind(last_place)
+    .bind(numbers.0)
+    .bind(numbers.1)
     .execute(&mut *transaction)
     .await?;
     sqlx::query("UPDATE title_index SET next_bucket = ? WHERE id = 1")
@@ -126,4 +129,21 @@ async fn fill(connection: &mut MySqlConnection, bucket: i64) -> sqlx::Result<()>
         .execute(&mut *transaction)
         .await?;
     transaction.commit().await
+}
+
+/// The last place in any title of these numbers that begins a pair: every place beyond it would be
+/// tried with every title. The titles stay locked.
+async fn last_place(
+    transaction: &mut MySqlConnection,
+    (from, end): (i64, i64),
+) -> sqlx::Result<i64> {
+    let longest: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(MAX(CHAR_LENGTH(title)) AS SIGNED) FROM posts \
+         WHERE status = 'visible' AND No >= ? AND No < ? LOCK IN SHARE MODE",
+    )
+    .bind(from)
+    .bind(end)
+    .fetch_one(transaction)
+    .await?;
+    Ok((longest.unwrap_or_default() - 2).clamp(0, FARTHEST_PLACE))
 }

@@ -8,22 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Places of a title that are looked at, beyond what this service writes: no recursion may go deeper
 /// by default.
-macro_rules! farthest_place {
-    () => {
-        "998"
-    };
-}
-pub(in crate::store) use farthest_place;
+pub(in crate::store) const FARTHEST_PLACE: i64 = 998;
 
 /// Selects the grams of titles, their buckets and postings; conditions on the posts `p` follow. The
-/// argument is the last place in a title that is looked at.
+/// first placeholder is for the last place in a title that is looked at.
 macro_rules! select_grams {
-    ($last_place:expr) => {
+    () => {
         concat!(
             "WITH RECURSIVE places (place) AS \
-             (SELECT 0 UNION ALL SELECT place + 1 FROM places WHERE place < ",
-            $last_place,
-            ") SELECT CRC32(WEIGHT_STRING(SUBSTRING(p.title, place + 1, 2))) AS gram, \
+             (SELECT 0 UNION ALL SELECT place + 1 FROM places WHERE place < ?\
+             ) SELECT CRC32(WEIGHT_STRING(SUBSTRING(p.title, place + 1, 2))) AS gram, \
              CAST(p.No DIV 1024 AS SIGNED) AS bucket, \
              UNHEX(LPAD(HEX((p.No MOD 1024) * 256 + place MOD 256), 6, '0')) AS posting \
              FROM posts p JOIN places ON place < CHAR_LENGTH(p.title) - 1 "
@@ -42,9 +36,10 @@ pub(in crate::store::mysql) async fn grams_of(
 ) -> Result<Grams, sqlx::Error> {
     let found: Vec<(u32, Vec<u8>)> = sqlx::query_as(concat!(
         "SELECT CAST(gram AS UNSIGNED), posting FROM (",
-        select_grams!(farthest_place!()),
+        select_grams!(),
         "WHERE p.id = ?) grams"
     ))
+    .bind(FARTHEST_PLACE)
     .bind(id.as_str())
     .fetch_all(transaction)
     .await?;
@@ -63,7 +58,7 @@ pub(in crate::store::mysql) async fn add(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(concat!(
         "INSERT INTO title_grams (gram, bucket, postings) ",
-        select_grams!("?"),
+        select_grams!(),
         "WHERE p.id = ? ORDER BY gram, place ",
         "ON DUPLICATE KEY UPDATE postings = CONCAT(title_grams.postings, VALUES(postings))"
     ))
