@@ -14,10 +14,10 @@ use std::{fmt, sync::Arc};
 use thiserror::Error;
 
 /// Posts looked at at the same time are read together, no more than 64 with one statement: of few lengths,
-/// each prepared once. Three statements at a time keep a database busy.
+/// each prepared once. Two statements at a time: more would be shorter ones, and cost more than they gain.
 const TOGETHER: Limits = Limits {
     keys: 64,
-    batches: 3,
+    batches: 2,
 };
 
 /// Likes wished for at the same time are made together: one transaction for up to 64 of them, each post
