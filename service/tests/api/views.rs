@@ -1,10 +1,12 @@
 //! Views: each viewer once a day, whoever counts.
 
-use crate::kit::{Service, client, database::Database, process::Served, tokens, wait::until};
+use crate::kit::{
+    Answer, Service, client, database::Database, process::Served, tokens, wait::until,
+};
 use futures::future::join_all;
 use nix::sys::signal::Signal;
 use post_service::store;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 
 async fn view(service: &Service, id: &str, viewer: &str) -> i64 {
     let request = service.request(Method::GET, &format!("/api/v1/posts/{id}"));
@@ -42,10 +44,33 @@ on_every_database! {
         let read = service.request(Method::GET, &format!("/api/v1/posts/{id}"));
         let answer = read.bearer_auth(&alice).send().await.expect("an answer");
         assert!(answer.text().await.expect("text").contains("\"view_count\":3"));
-        // Days later everybody counts again.
+        // Days later everybody counts again. (A process that has seen them today knows better.)
         until("the view is stored", async || stored(service, &id).await == 3).await;
         service.execute("UPDATE post_views SET day = '2020-01-01'").await;
-        assert_eq!(view(service, &id, "one").await, 4);
+        assert_eq!(view(&service.beside().await, &id, "one").await, 4);
+    }
+}
+
+on_every_database! {
+    async fn who_comes_back_to_a_post_sees_what_has_become_of_it(service) {
+        let alice = tokens::alice();
+        let (id, other) = (service.publish(&alice, "t", "c").await, service.beside().await);
+        let path = format!("/api/v1/posts/{id}");
+        view(service, &id, "one").await;
+        until("the view is stored", async || stored(service, &id).await == 1).await;
+        // From the second of these on it is known that the view is counted.
+        for title in ["second", "third", "fourth"] {
+            let edit = serde_json::json!({"title": title, "content": "c"});
+            let edit = other.request(Method::PUT, &path).bearer_auth(&alice).json(&edit);
+            assert_eq!(Answer::of(edit).await.status, StatusCode::OK);
+            let read = service.request(Method::GET, &path).header("User-Agent", "one");
+            let read = Answer::of(read).await.json;
+            assert_eq!((&read["data"]["title"], &read["data"]["view_count"]), (&title.into(), &1.into()));
+        }
+        let delete = other.request(Method::DELETE, &path).bearer_auth(&alice);
+        assert_eq!(Answer::of(delete).await.status, StatusCode::OK);
+        let gone = service.request(Method::GET, &path).header("User-Agent", "one");
+        assert_eq!(Answer::of(gone).await.status, StatusCode::NOT_FOUND);
     }
 }
 
