@@ -220,7 +220,7 @@ pub(super) fn page<'a>(
     let index = walked_index(dialect, matching, order);
     statement.push(dialect.columns);
     total_column(&mut statement, matching, total);
-    statement.push(" FROM posts p JOIN (");
+    statement.push(" FROM (");
     match (from, column(order.key)) {
         (From::After(cursor), Some(column)) => {
             let place = (column, cursor);
@@ -231,7 +231,8 @@ pub(super) fn page<'a>(
             range(&mut statement, matching, order, from, limit);
         }
     }
-    statement.push(") page ON page.id = p.id");
+    // SQLite keeps to the order of a cross join: the page first, not every post in the order of the page.
+    statement.push(") page CROSS JOIN posts p ON page.id = p.id");
     ordered(&mut statement, "p.", order);
     statement
 }
@@ -588,7 +589,7 @@ mod tests {
         assert!(
             statement.text.starts_with(
                 "SELECT p.id, (SELECT visible FROM post_totals WHERE level = 0 AND bucket = 0 \
-                 AND scope = ?) AS total FROM posts p JOIN (SELECT id FROM posts WHERE"
+                 AND scope = ?) AS total FROM (SELECT id FROM posts WHERE"
             ),
             "{}",
             statement.text
@@ -626,7 +627,7 @@ mod tests {
         let statement = page(DIALECT, &none, Order::POPULAR, from, 2, Total::Elsewhere);
         assert_eq!(
             statement.text,
-            "SELECT p.id FROM posts p JOIN (SELECT id FROM (\
+            "SELECT p.id FROM (SELECT id FROM (\
              SELECT * FROM (SELECT id, No, like_count FROM posts FORCE INDEX (ix_posts_likes) \
              WHERE status = 'visible' \
              AND like_count = ? AND No < ? ORDER BY like_count DESC, No DESC LIMIT ?) equal \
@@ -634,8 +635,8 @@ mod tests {
              SELECT * FROM (SELECT id, No, like_count FROM posts FORCE INDEX (ix_posts_likes) \
              WHERE status = 'visible' \
              AND like_count < ? ORDER BY like_count DESC, No DESC LIMIT ?) beyond) either \
-             ORDER BY like_count DESC, No DESC LIMIT ?) page ON page.id = p.id \
-             ORDER BY p.like_count DESC, p.No DESC"
+             ORDER BY like_count DESC, No DESC LIMIT ?) page \
+             CROSS JOIN posts p ON page.id = p.id ORDER BY p.like_count DESC, p.No DESC"
         );
         let values = [7, 70, 3, 7, 3, 3].map(Value::Integer);
         assert_eq!(statement.values, values);

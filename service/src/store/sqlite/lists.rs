@@ -63,3 +63,42 @@ impl SqliteStore {
         Ok(total.unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::list::From;
+    use sqlx::{Executor, SqlitePool, sqlite::SqliteConnectOptions};
+
+    /// Steps of the plan for the first page of all posts on a board that SQLite knows well.
+    async fn plan(order: Order) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SqliteConnectOptions::new().filename(folder.path().join("p.db"));
+        let store = SqliteStore::open(&file, 1).await.unwrap();
+        for statement in [
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) \
+             INSERT INTO posts (id, No, username, category, title, content, like_count, \
+             created_at, updated_at) SELECT hex(randomblob(16)), n, '', '', '', '', n % 7, '', '' FROM n",
+            "ANALYZE",
+        ] {
+            store.writer.execute(statement).await.unwrap();
+        }
+        let (filter, from) = (Filter::default(), From::Offset(0));
+        let page = list::page(DIALECT, &filter, order, from, 10, Total::Elsewhere);
+        let text = format!("EXPLAIN QUERY PLAN {}", page.text);
+        let query = sqlx::query_as::<_, (i64, i64, i64, String)>(&text);
+        // Statistics are read when a file is opened.
+        let reopened = SqlitePool::connect_lazy_with(file);
+        let steps = bind_values!(query, page).fetch_all(&reopened).await;
+        steps.unwrap().into_iter().map(|step| step.3).collect()
+    }
+
+    #[tokio::test]
+    async fn a_page_reads_no_posts_but_its_own() {
+        for order in [Order::LATEST, Order::POPULAR] {
+            let steps = plan(order).await;
+            let by_id = "SEARCH p USING INDEX sqlite_autoindex_posts_1 (id=?)";
+            assert!(steps.iter().any(|step| step == by_id), "{steps:#?}");
+        }
+    }
+}
