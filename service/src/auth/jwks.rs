@@ -4,10 +4,17 @@
 //! [`MIN_FETCH_INTERVAL`] and one fetch at a time: forged tokens cannot make this service flood the
 //! endpoint. While the endpoint is down the keys fetched before go on serving.
 
+use super::verifier::Claims;
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::{DecodingKey, jwk::Jwk};
+use quick_cache::sync::Cache;
 use serde::Deserialize;
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use thiserror::Error;
 use tokio::{sync::Mutex, time::Instant};
 use url::Url;
@@ -23,14 +30,26 @@ const MAX_SET_BYTES: usize = 256 * 1024;
 /// Keys that may share an id, so that a token cannot cost more checks than this.
 const MAX_KEYS_OF_ID: usize = 4;
 
+/// Tokens remembered by a set, half a kilobyte each.
+const VERIFIED_TOKENS: usize = 2_048;
+
+/// Claims by the SHA-256 of the token that makes them.
+type Verified = Cache<[u8; 32], Arc<Claims>>;
+
 /// Public keys by key id. Nothing forbids two keys of the same id: a token may be signed by either.
-#[derive(Clone, Default)]
-pub struct KeySet(HashMap<String, Vec<DecodingKey>>);
+#[derive(Default)]
+pub struct KeySet {
+    keys: HashMap<String, Vec<DecodingKey>>,
+    verified: OnceLock<Verified>,
+}
 
 impl KeySet {
     /// A set of one key.
     pub fn of(kid: &str, key: DecodingKey) -> Self {
-        Self(HashMap::from([(kid.to_owned(), vec![key])]))
+        Self {
+            keys: HashMap::from([(kid.to_owned(), vec![key])]),
+            verified: OnceLock::new(),
+        }
     }
 
     /// Reads a JSON Web Key Set. Entries that cannot verify RS256 signatures are passed over, so
@@ -48,18 +67,26 @@ impl KeySet {
                 of_id.push(key);
             }
         }
-        Ok(Self(keys))
+        Ok(Self {
+            keys,
+            verified: OnceLock::new(),
+        })
     }
 
     /// The keys of this id, at least one.
     pub fn get(&self, kid: &str) -> Option<&[DecodingKey]> {
-        self.0.get(kid).map(Vec::as_slice)
+        self.keys.get(kid).map(Vec::as_slice)
+    }
+
+    /// Tokens that these keys were found to have signed; whoever fetches keys anew looks at each again.
+    pub(super) fn verified(&self) -> &Verified {
+        self.verified.get_or_init(|| Cache::new(VERIFIED_TOKENS))
     }
 }
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.keys.keys()).finish()
     }
 }
 
@@ -197,7 +224,8 @@ impl KeyCache {
                 tracing::debug!(?keys, "fetched token keys");
                 let now = jiff::Timestamp::now().as_duration().as_secs_f64();
                 metrics::gauge!("jwks_last_success_timestamp_seconds").set(now);
-                metrics::gauge!("jwks_keys").set(u32::try_from(keys.0.len()).unwrap_or(u32::MAX));
+                metrics::gauge!("jwks_keys")
+                    .set(u32::try_from(keys.keys.len()).unwrap_or(u32::MAX));
                 self.keys.store(Some(Arc::new(keys)));
                 true
             }
@@ -224,7 +252,7 @@ impl KeyCache {
             }
         }
         let keys = KeySet::parse(&json)?;
-        if keys.0.is_empty() {
+        if keys.keys.is_empty() {
             Err(FetchError::Empty)
         } else {
             Ok(keys)
@@ -259,7 +287,7 @@ mod tests {
             {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
         ]}"#;
         let keys = KeySet::parse(set).unwrap();
-        let mut kids: Vec<_> = keys.0.keys().map(String::as_str).collect();
+        let mut kids: Vec<_> = keys.keys.keys().map(String::as_str).collect();
         kids.sort_unstable();
         assert_eq!(kids, ["good", "plain"]);
     }

@@ -7,9 +7,11 @@
 
 use super::jwks::KeySet;
 use crate::board::User;
+use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Clocks may differ by this many seconds.
@@ -42,7 +44,7 @@ pub enum TokenError {
 
 /// The claims that matter. A claim that appears twice makes the token unreadable.
 #[derive(Deserialize)]
-struct Claims {
+pub(super) struct Claims {
     iss: String,
     exp: i64,
     nbf: Option<i64>,
@@ -79,18 +81,14 @@ impl Verifier {
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<User, TokenError> {
-        let keys = keys.get(kid).ok_or(TokenError::Verification)?;
-        let claims = keys
-            .iter()
-            .find_map(|key| decode::<Claims>(token, key, &signature_only()).ok())
-            .ok_or(TokenError::Verification)?
-            .claims;
+        let claims = signed_claims(token, kid, keys).ok_or(TokenError::Verification)?;
         self.check(&claims, now.as_second())?;
         let name = claims
             .cognito_username
-            .or(claims.username)
-            .unwrap_or_default();
-        User::new(&claims.sub, &name).ok_or(TokenError::Verification)
+            .as_ref()
+            .or(claims.username.as_ref());
+        let name = name.map_or("", String::as_str);
+        User::new(&claims.sub, name).ok_or(TokenError::Verification)
     }
 
     fn check(&self, claims: &Claims, now: i64) -> Result<(), TokenError> {
@@ -114,6 +112,20 @@ impl Verifier {
             _ => Err(TokenError::Verification),
         }
     }
+}
+
+/// What a token says, if one of the keys has signed it. A signature is checked once: browsers send the
+/// same token for an hour, and what it says is checked each time.
+fn signed_claims(token: &str, kid: &str, keys: &KeySet) -> Option<Arc<Claims>> {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    if let Some(claims) = keys.verified().get(&hash) {
+        return Some(claims);
+    }
+    let decoded = |key| decode::<Claims>(token, key, &signature_only()).ok();
+    let claims = Arc::new(keys.get(kid)?.iter().find_map(decoded)?.claims);
+    keys.verified().insert(hash, Arc::clone(&claims));
+    Some(claims)
 }
 
 /// The key a token says it was signed with. Refuses every algorithm but RS256, and extensions that
@@ -215,6 +227,25 @@ mod tests {
         for (changes, expected) in cases {
             assert_eq!(signed(&with(&changes)).unwrap_err(), expected, "{changes}");
         }
+    }
+
+    #[test]
+    fn a_token_that_is_known_expires_and_is_forgotten_with_its_keys() {
+        let verifier = Verifier::new("https://issuer", "client");
+        let keys = KEY.key_set();
+        let token = KEY.sign(&claims()).unwrap();
+        let at = |keys: &KeySet, second| {
+            let now = Timestamp::from_second(second).unwrap();
+            verifier.verify(&token, "k1", keys, now)
+        };
+        for _ in 0..2 {
+            assert_eq!(at(&keys, NOW).unwrap().name(), "alice");
+        }
+        assert_eq!(keys.verified().len(), 1);
+        assert_eq!(at(&keys, NOW + 3600), Err(TokenError::Expired));
+        let other = SigningKey::generate("k1").unwrap().key_set();
+        assert_eq!(at(&other, NOW), Err(TokenError::Verification));
+        assert_eq!(other.verified().len(), 0);
     }
 
     #[test]
