@@ -35,7 +35,7 @@ pub fn current_request_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
-/// Watches requests with what it needs for it.
+/// Puts an [`Observe`] around services.
 #[derive(Clone)]
 pub struct ObserveLayer(Arc<Observer>);
 
@@ -59,7 +59,7 @@ impl<S> Layer<S> for ObserveLayer {
     }
 }
 
-/// A service that is watched.
+/// Watches the requests to a service.
 #[derive(Clone)]
 pub struct Observe<S> {
     observer: Arc<Observer>,
