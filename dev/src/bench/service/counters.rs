@@ -148,17 +148,19 @@ impl Server {
         }
     }
 
-    /// Ends what runs on other connections.
+    /// Ends connections whose statement has run for as long as the grace: the service's own statements, such
+    /// as those that store views, are shorter. (One whose statement alone is ended is stuck in sqlx's pool.)
     async fn end_others(&mut self) -> Result<()> {
         let others: Vec<i64> = sqlx::query_scalar(
             "SELECT CAST(ID AS SIGNED) FROM information_schema.PROCESSLIST \
-             WHERE COMMAND IN ('Query', 'Execute') AND ID <> CONNECTION_ID()",
+             WHERE COMMAND IN ('Query', 'Execute') AND ID <> CONNECTION_ID() AND TIME >= ?",
         )
+        .bind(GRACE.as_secs())
         .fetch_all(&mut self.connection)
         .await?;
         for id in others {
             // It may have ended by itself.
-            let kill = format!("KILL QUERY {id}");
+            let kill = format!("KILL {id}");
             let _ = sqlx::raw_sql(&kill).execute(&mut self.connection).await;
         }
         Ok(())

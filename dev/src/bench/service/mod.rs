@@ -47,7 +47,7 @@ const ANSWERS: u64 = 8;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Posts on the board: a number such as 100k, 1m or 10m. A large board is made once, in tens of
-    /// minutes and some 20 GB of disk for 10m (kept, and as much again during a run).
+    /// minutes and 14 GB of disk for 10m (kept, and as much again during a run).
     #[arg(long, default_value = "100k", value_name = "NUMBER", value_parser = posts)]
     posts: u64,
     /// The database that the service runs on.
