@@ -148,10 +148,8 @@ async fn readers_without_a_token_are_at_most_two_seconds_late_and_others_never_o
 
     // What only the replica says.
     let there = async || titles(&service, "/api/v1/categories", None).await;
-    until("the replica has it", async || {
-        there().await == ["on the primary"]
-    })
-    .await;
+    replica.catch_up_with(&primary).await;
+    assert_eq!(there().await, ["on the primary"]);
     replica
         .execute(&["UPDATE replicated.categories SET name = 'on the replica'"])
         .await;

@@ -148,6 +148,12 @@ impl Mysqld {
     /// it be written: a planned failover.
     pub async fn take_over_from(&self, source: &Self) {
         source.execute(&["SET GLOBAL super_read_only = ON"]).await;
+        self.catch_up_with(source).await;
+        self.execute(&["STOP REPLICA"]).await;
+    }
+
+    /// Waits until this replica has everything that its source has now.
+    pub async fn catch_up_with(&self, source: &Self) {
         let mut there = MySqlConnection::connect(&source.url())
             .await
             .expect("a connection");
@@ -164,6 +170,5 @@ impl Mysqld {
             .await
             .expect("an answer");
         assert_eq!(timed_out, 0, "the replica does not catch up");
-        self.execute(&["STOP REPLICA"]).await;
     }
 }
