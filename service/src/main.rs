@@ -73,9 +73,9 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
                     "tables of an older service were found and kept: once it has ended for good, \
                      run `post-service migrate --finish`"
                 );
-            } else if !migrated.is_indexed {
+            } else if !migrated.is_complete {
                 println!(
-                    "searches compare titles one by one until all are in their index: once every \
+                    "searches compare titles and authors' posts are counted, both one by one: once every \
                      process has this version, run `post-service migrate --finish`"
                 );
             }

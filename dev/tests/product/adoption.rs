@@ -331,6 +331,11 @@ impl Course<'_> {
                 "SELECT (SELECT COUNT(*) FROM posts WHERE status = 'visible') - CAST((SELECT \
                  visible FROM post_totals WHERE scope = '' AND level = 0) AS SIGNED)",
             ),
+            (
+                "the difference of authors' totals",
+                "SELECT (SELECT COUNT(*) FROM posts WHERE status = 'visible' AND user_id IS NOT NULL) \
+                 - CAST((SELECT COALESCE(SUM(visible), 0) FROM author_totals) AS SIGNED)",
+            ),
         ] {
             let wrong: i64 = sqlx::query_scalar(sql)
                 .fetch_one(&mut database)

@@ -28,7 +28,7 @@ impl Clock for SystemClock {
 const KST: Offset = jiff::tz::offset(9);
 
 /// A moment in naive KST, whole seconds, written `YYYY-MM-DDTHH:MM:SS`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KstTime(DateTime);
 
 impl KstTime {

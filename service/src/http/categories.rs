@@ -11,7 +11,7 @@ use super::{
     reads::Reads,
     rendered::Rendered,
 };
-use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError};
+use crate::board::{Board, Category, CategoryExists, CategoryName, Fault, FieldError, KstTime};
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,8 @@ struct CategoryView {
     #[schema(example = "자유")]
     name: String,
     /// When it was first used, in naive KST.
-    #[schema(example = "2026-01-02T09:00:00")]
-    created_at: String,
+    #[schema(value_type = String, example = "2026-01-02T09:00:00")]
+    created_at: KstTime,
 }
 
 impl From<Category> for CategoryView {
@@ -47,7 +47,7 @@ impl From<Category> for CategoryView {
         Self {
             id,
             name,
-            created_at: created_at.to_string(),
+            created_at,
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::error::ApiError;
 use axum::response::{IntoResponse, Response};
+use foldhash::quality::FixedState;
 use headers::{HeaderMapExt, IfNoneMatch};
 use http::{HeaderMap, StatusCode, header};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
 /// A weak entity tag, e.g. `W/"0123456789abcdef"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +15,8 @@ impl ETag {
     /// The tag of what is answered. Processes of one build agree on it; after an upgrade clients
     /// read everything once more.
     pub fn of(content: &impl Hash) -> Self {
-        let mut hasher = DefaultHasher::new();
-        content.hash(&mut hasher);
-        Self(format!("W/\"{:016x}\"", hasher.finish()))
+        let hash = FixedState::with_seed(0).hash_one(content);
+        Self(format!("W/\"{hash:016x}\""))
     }
 }
 

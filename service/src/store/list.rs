@@ -179,10 +179,19 @@ pub(super) struct Dialect {
 pub(super) enum Total<'a> {
     /// Not told; there is no such column.
     Elsewhere,
-    /// By this scope's counter row.
-    Counter(&'a str),
+    /// By a counter row.
+    Counter(Counter<'a>),
     /// By counting.
     Counted,
+}
+
+/// A row that counts the posts of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counter<'a> {
+    /// Of this scope, whose rows also lead to its pages.
+    Scope(&'a str),
+    /// Of this author.
+    Author(&'a str),
 }
 
 /// After the table's name: the index to walk, where the database must be told. Without a category or
@@ -238,15 +247,13 @@ pub(super) fn page<'a>(
 }
 
 fn total_column(statement: &mut Statement, matching: Matching<'_>, total: Total<'_>) {
+    if total == Total::Elsewhere {
+        return;
+    }
+    statement.push(", (SELECT ");
     match total {
-        Total::Elsewhere => return,
-        Total::Counter(scope) => statement
-            .push(", (SELECT visible FROM post_totals WHERE level = 0 AND bucket = 0 AND scope = ")
-            .value(scope),
-        Total::Counted => {
-            statement.push(", (SELECT ");
-            counting(statement, matching)
-        }
+        Total::Counter(counter) => counted(statement, counter),
+        _ => counting(statement, matching),
     };
     statement.push(") AS total");
 }
@@ -373,6 +380,25 @@ fn counting<'a>(statement: &'a mut Statement, matching: Matching<'_>) -> &'a mut
         .push(") matches")
 }
 
+/// The total that a counter row tells; no row where there is no post.
+pub(super) fn total(counter: Counter<'_>) -> Statement {
+    let mut statement = Statement::default();
+    counted(statement.push("SELECT "), counter);
+    statement
+}
+
+/// What a counter row tells, after `SELECT`.
+fn counted<'a>(statement: &'a mut Statement, counter: Counter<'_>) -> &'a mut Statement {
+    match counter {
+        Counter::Scope(scope) => statement
+            .push("visible FROM post_totals WHERE level = 0 AND bucket = 0 AND scope = ")
+            .value(scope),
+        Counter::Author(user) => statement
+            .push("visible FROM author_totals WHERE user_id = ")
+            .value(user),
+    }
+}
+
 /// The numbers of the newest matching posts, one more than can be told exactly.
 pub(super) fn numbers(dialect: Dialect, filter: &Filter) -> Statement {
     let mut statement = Statement::default();
@@ -388,14 +414,19 @@ pub(super) fn numbers(dialect: Dialect, filter: &Filter) -> Statement {
 }
 
 /// The counter row that already knows how many posts match, if there is one.
-pub(super) fn counted_scope(filter: &Filter) -> Option<&str> {
-    match filter {
-        Filter {
-            user_id: None,
-            search: None,
-            category_id,
-        } => Some(category_id.as_deref().unwrap_or(WHOLE_BOARD)),
-        _ => None,
+pub(super) fn counter(filter: &Filter) -> Option<Counter<'_>> {
+    let Filter {
+        category_id,
+        user_id,
+        search: None,
+    } = filter
+    else {
+        return None;
+    };
+    match (category_id.as_deref(), user_id.as_deref()) {
+        (category, None) => Some(Counter::Scope(category.unwrap_or(WHOLE_BOARD))),
+        (None, Some(user)) => Some(Counter::Author(user)),
+        (Some(_), Some(_)) => None,
     }
 }
 
@@ -410,12 +441,11 @@ pub(super) enum Way<'a> {
     Guided(&'a str),
 }
 
-/// The way to a page without a search; `counted` says whether counter rows may be trusted.
-pub(super) fn way(filter: &Filter, order: Order, request: PageRequest, counted: bool) -> Way<'_> {
-    let scope = counted_scope(filter).filter(|_| counted);
-    match scope {
+/// The way to a page without a search, with the counter row that may be trusted.
+pub(super) fn way(counter: Option<Counter<'_>>, order: Order, request: PageRequest) -> Way<'_> {
+    match counter {
         _ if request.offset() <= SHORT_OFFSET => Way::Together,
-        Some(scope) if order.key == SortKey::Created => Way::Guided(scope),
+        Some(Counter::Scope(scope)) if order.key == SortKey::Created => Way::Guided(scope),
         _ => Way::TotalFirst,
     }
 }
@@ -504,11 +534,15 @@ mod tests {
     }
 
     #[test]
-    fn lists_without_search_or_author_have_a_counter_row() {
-        assert_eq!(counted_scope(&filter(None, None, None)), Some(""));
-        assert_eq!(counted_scope(&filter(Some("c"), None, None)), Some("c"));
-        assert_eq!(counted_scope(&filter(Some("c"), Some("u"), None)), None);
-        assert_eq!(counted_scope(&filter(None, None, Some("q"))), None);
+    fn lists_of_a_category_or_an_author_have_a_counter_row_and_of_both_or_a_search_none() {
+        let scope = |scope| Some(Counter::Scope(scope));
+        assert_eq!(counter(&filter(None, None, None)), scope(""));
+        assert_eq!(counter(&filter(Some("c"), None, None)), scope("c"));
+        let author = Some(Counter::Author("u"));
+        assert_eq!(counter(&filter(None, Some("u"), None)), author);
+        assert_eq!(counter(&filter(Some("c"), Some("u"), None)), None);
+        assert_eq!(counter(&filter(None, None, Some("q"))), None);
+        assert_eq!(counter(&filter(None, Some("u"), Some("q"))), None);
     }
 
     #[test]
@@ -585,7 +619,8 @@ mod tests {
         let filter = filter(Some("c"), None, None);
         let from = From::Offset(0);
         let order = Order::LATEST;
-        let statement = page(DIALECT, &filter, order, from, 10, Total::Counter("c"));
+        let total = Total::Counter(Counter::Scope("c"));
+        let statement = page(DIALECT, &filter, order, from, 10, total);
         assert!(
             statement.text.starts_with(
                 "SELECT p.id, (SELECT visible FROM post_totals WHERE level = 0 AND bucket = 0 \
@@ -605,7 +640,8 @@ mod tests {
                 start: Start::Page(number),
                 size: 10,
             };
-            format!("{:?}", super::way(filter, order, request, counted))
+            let counter = counter(filter).filter(|_| counted);
+            format!("{:?}", super::way(counter, order, request))
         };
         let (all, one) = (filter(None, None, None), filter(None, Some("u"), None));
         assert_eq!(way(&all, Order::LATEST, 103, true), "Together");

@@ -338,6 +338,14 @@ async fn storm(service: &Service, kills: bool) {
             .await;
         assert_eq!(list.json["meta"]["total"], counted, "c{category}");
     }
+    for author in (0..MANY).map(|me| user(me).0) {
+        let by_author = "SELECT COUNT(*) FROM posts WHERE status = 'visible' AND user_id =";
+        let counted = number(database, &format!("{by_author} '{author}'")).await;
+        let list = service
+            .get(&format!("/api/v1/posts?user_id={author}"))
+            .await;
+        assert_eq!(list.json["meta"]["total"], counted, "{author}");
+    }
     for level in [1, 2] {
         let sum = format!(
             "SELECT COALESCE(SUM(visible), 0) FROM post_totals WHERE scope = '' AND level = {level}"

@@ -11,6 +11,7 @@
 mod kit;
 
 mod adoption;
+mod author_totals;
 mod bad_input;
 mod binary;
 mod categories;

@@ -1,6 +1,6 @@
 //! Publishing a post.
 
-use crate::board::{Board, Created, Draft, IdempotencyKey, NewPost};
+use crate::board::{Board, Created, Draft, IdempotencyKey, KstTime, NewPost};
 use crate::http::{
     envelope::Envelope,
     error::{ApiError, CreateError, PlainError},
@@ -65,8 +65,8 @@ pub struct CreatedPost {
     #[schema(example = "alice")]
     username: String,
     /// Naive KST.
-    #[schema(example = "2026-01-02T09:00:00")]
-    created_at: String,
+    #[schema(value_type = String, example = "2026-01-02T09:00:00")]
+    created_at: KstTime,
 }
 
 impl From<NewPost> for CreatedPost {
@@ -77,7 +77,7 @@ impl From<NewPost> for CreatedPost {
             category: post.category.as_str().to_owned(),
             title: post.title,
             content: post.content,
-            created_at: post.created_at.to_string(),
+            created_at: post.created_at,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A post as the API shows it.
 
-use crate::board::Post;
+use crate::board::{KstTime, Post};
 use serde::Serialize;
 use std::hash::{Hash, Hasher};
 use utoipa::ToSchema;
@@ -43,11 +43,11 @@ pub struct PostView {
     #[schema(value_type = Vec<Object>, example = json!([]))]
     media_files: Vec<serde_json::Value>,
     /// When it was written, in naive KST.
-    #[schema(example = "2026-01-02T09:00:00")]
-    created_at: String,
+    #[schema(value_type = String, example = "2026-01-02T09:00:00")]
+    created_at: KstTime,
     /// When it was last edited, in naive KST.
-    #[schema(example = "2026-01-02T09:00:00")]
-    updated_at: String,
+    #[schema(value_type = String, example = "2026-01-02T09:00:00")]
+    updated_at: KstTime,
     /// Raised by every edit; what `If-Match: "v<version>"` names.
     #[schema(example = 1)]
     version: i64,
@@ -75,8 +75,8 @@ impl From<Post> for PostView {
             comment_count: post.comment_count,
             media_count: post.media_files.len(),
             media_files: post.media_files,
-            created_at: post.created_at.to_string(),
-            updated_at: post.updated_at.to_string(),
+            created_at: post.created_at,
+            updated_at: post.updated_at,
             version: post.version,
         }
     }

@@ -59,8 +59,9 @@ pub struct Migrated {
     pub version: i64,
     /// Whether an older service's tables have been taken over, but `--finish` has not been run.
     pub is_unfinished: bool,
-    /// Whether searches find every title by its index; if not, `--finish` fills it.
-    pub is_indexed: bool,
+    /// Whether searches find every title by its index and authors' totals are known; if not, `--finish`
+    /// sees to it.
+    pub is_complete: bool,
 }
 
 /// Where a database with this latest migration stands.
@@ -103,7 +104,7 @@ pub(super) async fn mysql(
         applied: Vec::new(),
         version: applied.keys().copied().max().unwrap_or(0),
         is_unfinished: false,
-        is_indexed: true,
+        is_complete: true,
     };
     for migration in missing(&MYSQL, &applied, &place)? {
         if is_left_to_finish(migration) && is_unfinished(&mut connection).await.map_err(fail)? {
@@ -114,7 +115,7 @@ pub(super) async fn mysql(
         migrated.applied.push(name);
     }
     migrated.is_unfinished = is_unfinished(&mut connection).await.map_err(fail)?;
-    migrated.is_indexed = finish::is_indexed(&mut connection).await.map_err(fail)?;
+    migrated.is_complete = finish::is_complete(&mut connection).await.map_err(fail)?;
     // Closing the session releases the lock.
     connection.close().await.map_err(fail)?;
     Ok(migrated)

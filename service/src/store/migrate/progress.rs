@@ -1,6 +1,6 @@
 //! A sign of life from whatever takes longer than a reader's patience.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 use tokio::time::{Instant, interval_at};
 
 /// After this long the first sign is given.
@@ -42,14 +42,11 @@ impl Walk {
         }
     }
 
-    /// So many more rows are done, up to this post number.
-    pub(super) fn advance(&mut self, rows: usize, number: i64) {
+    /// So many more rows are done, up to this place.
+    pub(super) fn advance(&mut self, rows: usize, place: impl fmt::Display) {
         self.seen += rows as u64;
         if Instant::now() >= self.next {
-            (self.say)(&format!(
-                "{}: {} done, at No {number}",
-                self.what, self.seen
-            ));
+            (self.say)(&format!("{}: {} done, at {place}", self.what, self.seen));
             self.next = Instant::now() + EVERY;
         }
     }

@@ -35,7 +35,7 @@ pub(in crate::store) async fn migrate(
         applied: Vec::new(),
         version: 0,
         is_unfinished: false,
-        is_indexed: true,
+        is_complete: true,
     };
     for migration in missing(&SQLITE, &applied, &place)? {
         let name = format!("{:04} {}", migration.version, migration.description);

@@ -12,9 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Numbers that are left free for an old writer that has just read `MAX(No)`.
 const LEFT_FREE: i64 = 64;
 
-/// True for ever once it has been seen.
+/// Each is true for ever once it has been seen.
 #[derive(Debug, Default)]
-pub(super) struct Finished(AtomicBool);
+pub(super) struct Finished {
+    adoption: AtomicBool,
+    author_totals: AtomicBool,
+}
 
 /// Which columns the tables have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,16 +47,33 @@ impl MySqlStore {
     /// If the database has to be asked and does not answer.
     pub async fn is_finished(&self) -> Result<bool, StoreError> {
         const FINISHED: &str = "SELECT COUNT(*) FROM adoption WHERE finished_at IS NOT NULL";
-        if self.finished.0.load(Ordering::Relaxed) {
+        self.is_so_for_ever(&self.finished.adoption, FINISHED).await
+    }
+
+    /// Whether `author_totals` counts every post: always on a database that this service made, after
+    /// `migrate --finish` on one that had posts before it had this table.
+    pub(super) async fn are_authors_counted(&self) -> Result<bool, StoreError> {
+        const COUNTED: &str = "SELECT COUNT(*) FROM adoption WHERE authors_counted_at IS NOT NULL";
+        self.is_so_for_ever(&self.finished.author_totals, COUNTED)
+            .await
+    }
+
+    /// Asks the database, which counts 1, until it has been seen.
+    async fn is_so_for_ever(
+        &self,
+        seen: &AtomicBool,
+        question: &'static str,
+    ) -> Result<bool, StoreError> {
+        if seen.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        let finished: i64 = attempt!(self.reading(), |connection| {
-            sqlx::query_scalar(FINISHED).fetch_one(connection)
+        let count: i64 = attempt!(self.reading(), |connection| {
+            sqlx::query_scalar(question).fetch_one(connection)
         })?;
-        if finished > 0 {
-            self.finished.0.store(true, Ordering::Relaxed);
+        if count > 0 {
+            seen.store(true, Ordering::Relaxed);
         }
-        Ok(finished > 0)
+        Ok(count > 0)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     board::{Direction, Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
-        list::{self, Dialect, From, Matching, Statement, Total, Way, bind_values},
+        list::{self, Counter, Dialect, From, Matching, Statement, Total, Way, bind_values},
         rows::{PostRow, convert_posts},
         totals::{LEVEL_1, LEVEL_2, seek},
     },
@@ -42,12 +42,28 @@ impl ListStore for MySqlStore {
                 Stage::Adopting => ADOPTING,
                 Stage::Finished => FINISHED,
             },
-            is_counted: stage == Stage::Finished,
+            counter: self.trusted_counter(filter, stage).await?,
         };
         if let Some(text) = &filter.search {
             return self.search(&list, text).await;
         }
         attempt!(self.reading(), |connection| list.read(connection))
+    }
+}
+
+impl MySqlStore {
+    /// The counter row that tells the total, if there is one and it is right: no old service writes
+    /// past it.
+    async fn trusted_counter<'a>(
+        &self,
+        filter: &'a Filter,
+        stage: Stage,
+    ) -> Result<Option<Counter<'a>>, StoreError> {
+        let counter = list::counter(filter).filter(|_| stage == Stage::Finished);
+        Ok(match counter {
+            Some(Counter::Author(_)) if !self.are_authors_counted().await? => None,
+            counter => counter,
+        })
     }
 }
 
@@ -57,8 +73,8 @@ pub(super) struct List<'a> {
     pub(super) order: Order,
     pub(super) request: PageRequest,
     pub(super) dialect: Dialect,
-    /// Counter rows are right: no old service writes past them.
-    is_counted: bool,
+    /// The row that tells the total; without one posts are counted.
+    counter: Option<Counter<'a>>,
 }
 
 /// A row of a page that tells the total.
@@ -72,7 +88,7 @@ struct CountedRow {
 
 impl List<'_> {
     async fn read(&self, connection: &mut MySqlConnection) -> Result<Page<Post>, sqlx::Error> {
-        match list::way(self.filter, self.order, self.request, self.is_counted) {
+        match list::way(self.counter, self.order, self.request) {
             Way::Together => self.read_together(connection).await,
             Way::TotalFirst => {
                 let total = self.total(connection).await?;
@@ -90,10 +106,7 @@ impl List<'_> {
         &self,
         connection: &mut MySqlConnection,
     ) -> Result<Page<Post>, sqlx::Error> {
-        let total = match self.scope() {
-            Some(scope) => Total::Counter(scope),
-            None => Total::Counted,
-        };
+        let total = self.counter.map_or(Total::Counted, Total::Counter);
         let from = list::plain_start(self.request);
         let statement = self.statement(self.filter.into(), from, total);
         let query = sqlx::query_as::<_, CountedRow>(&statement.text);
@@ -122,11 +135,6 @@ impl List<'_> {
         Ok(self.page(rows, total))
     }
 
-    /// The scope whose counter row tells the total, if one does.
-    fn scope(&self) -> Option<&str> {
-        list::counted_scope(self.filter).filter(|_| self.is_counted)
-    }
-
     fn statement(&self, matching: Matching<'_>, from: From, total: Total<'_>) -> Statement {
         let size = self.request.size;
         list::page(self.dialect, matching, self.order, from, size, total)
@@ -149,16 +157,13 @@ impl List<'_> {
     }
 
     async fn total(&self, connection: &mut MySqlConnection) -> Result<i64, sqlx::Error> {
-        let Some(scope) = self.scope() else {
+        let Some(counter) = self.counter else {
             return self.count(connection, self.filter.into()).await;
         };
-        let total: Option<i64> = sqlx::query_scalar(
-            "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
-        )
-        .bind(scope)
-        .fetch_optional(connection)
-        .await?;
-        Ok(total.unwrap_or(0))
+        let statement = list::total(counter);
+        let query = sqlx::query_scalar(&statement.text);
+        let total = bind_values!(query, statement);
+        Ok(total.fetch_optional(connection).await?.unwrap_or(0))
     }
 
     pub(super) async fn count(

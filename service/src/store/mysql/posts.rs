@@ -24,6 +24,7 @@ impl PostStore for MySqlStore {
             return Ok(created);
         }
         let category_id = self.category_id(&post.category, post.created_at).await?;
+        self.ensure_author_total(post.author.id()).await?;
         loop {
             let number = self.next_number().await?;
             for scope in [category_id.as_str(), WHOLE_BOARD] {
@@ -151,7 +152,9 @@ impl PostStore for MySqlStore {
             schedule_deletions(&mut transaction, post.media_files.as_deref(), now).await?;
             let old = index::grams_of(&mut transaction, id).await?;
             index::replace(&mut transaction, post.number, &old, &index::Grams::new()).await?;
-            totals::gone(&mut transaction, &post).await?;
+            let author = post.user_id.as_deref();
+            let place = (author, post.category_id.as_deref(), post.number);
+            totals::count(&mut transaction, place, -1).await?;
             transaction.commit().await?;
             Ok(Ok(()))
         }))
@@ -210,9 +213,8 @@ async fn insert(
         result => result?,
     }
     index::add(&mut transaction, &post.id, &post.title).await?;
-    for scope in [category_id, WHOLE_BOARD] {
-        totals::shift(&mut transaction, scope, number, 1).await?;
-    }
+    let place = (Some(post.author.id()), Some(category_id), number);
+    totals::count(&mut transaction, place, 1).await?;
     transaction.commit().await?;
     Ok(Inserted::Stored)
 }

@@ -8,40 +8,43 @@ use crate::store::{
     totals::{LEVEL_1, LEVEL_2, WHOLE_BOARD},
 };
 use sqlx::MySqlConnection;
-use std::{collections::HashSet, sync::Mutex};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-/// Buckets whose rows are known to exist; rows are never deleted.
+/// Rows that are known to exist; none is ever deleted.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<HashSet<(String, i64)>>);
+pub(super) struct Known(Mutex<HashSet<Row>>);
+
+/// A row, or the rows of all levels, that count a post.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Row {
+    Bucket { scope: String, bucket: i64 },
+    Author(String),
+}
 
 impl Known {
     const LIMIT: usize = 100_000;
 
-    fn contains(&self, scope: &str, number: i64) -> bool {
-        let known = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.contains(&(scope.to_owned(), number / LEVEL_2))
+    fn contains(&self, row: &Row) -> bool {
+        self.lock().contains(row)
     }
 
     fn forget(&self) {
-        let mut known = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.clear();
+        self.lock().clear();
     }
 
-    fn insert(&self, scope: &str, number: i64) {
-        let mut known = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn insert(&self, row: Row) {
+        let mut known = self.lock();
         if known.len() >= Self::LIMIT {
             known.clear();
         }
-        known.insert((scope.to_owned(), number / LEVEL_2));
+        known.insert(row);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Row>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,7 +52,12 @@ impl MySqlStore {
     /// Makes the rows that count posts of this number in this scope, outside any transaction: an
     /// insert inside one would lock gaps that others want to insert into.
     pub(super) async fn ensure_totals(&self, scope: &str, number: i64) -> Result<(), StoreError> {
-        if self.known_totals.contains(scope, number) {
+        let bucket = number / LEVEL_2;
+        let row = Row::Bucket {
+            scope: scope.to_owned(),
+            bucket,
+        };
+        if self.known_totals.contains(&row) {
             return Ok(());
         }
         attempt!(self.writing(), |connection| {
@@ -61,10 +69,25 @@ impl MySqlStore {
             .bind(scope)
             .bind(number / LEVEL_1)
             .bind(scope)
-            .bind(number / LEVEL_2)
+            .bind(bucket)
             .execute(connection)
         })?;
-        self.known_totals.insert(scope, number);
+        self.known_totals.insert(row);
+        Ok(())
+    }
+
+    /// Makes the row that counts this author's posts, outside any transaction too.
+    pub(super) async fn ensure_author_total(&self, user: &str) -> Result<(), StoreError> {
+        let row = Row::Author(user.to_owned());
+        if self.known_totals.contains(&row) {
+            return Ok(());
+        }
+        attempt!(self.writing(), |connection| {
+            sqlx::query("INSERT IGNORE INTO author_totals (user_id, visible) VALUES (?, 0)")
+                .bind(user)
+                .execute(connection)
+        })?;
+        self.known_totals.insert(row);
         Ok(())
     }
 
@@ -93,7 +116,10 @@ impl MySqlStore {
         {
             self.ensure_totals(scope, post.number).await?;
         }
-        Ok(())
+        match &post.user_id {
+            Some(author) => self.ensure_author_total(author).await,
+            None => Ok(()),
+        }
     }
 
     /// Makes the rows that count this post, also in the category it is about to move to.
@@ -120,18 +146,18 @@ impl MySqlStore {
     }
 }
 
-/// A post went out of sight.
-pub(super) async fn gone(
+/// A post came into sight (`by` is 1) or went out of it (-1): counted under its author, in its category
+/// and on the whole board, which everybody waits for, last.
+pub(super) async fn count(
     transaction: &mut MySqlConnection,
-    post: &Guarded,
+    (author, category, number): (Option<&str>, Option<&str>, i64),
+    by: i64,
 ) -> Result<(), sqlx::Error> {
-    for scope in post
-        .category_id
-        .iter()
-        .map(String::as_str)
-        .chain([WHOLE_BOARD])
-    {
-        shift(transaction, scope, post.number, -1).await?;
+    if let Some(author) = author {
+        shift_author(transaction, author, by).await?;
+    }
+    for scope in category.into_iter().chain([WHOLE_BOARD]) {
+        shift(transaction, scope, number, by).await?;
     }
     Ok(())
 }
@@ -157,7 +183,7 @@ pub(super) async fn moved(
 
 /// Counts `by` more visible posts of this number in this scope, on all three levels. The rows must
 /// have been made by [`MySqlStore::ensure_totals`].
-pub(super) async fn shift(
+async fn shift(
     transaction: &mut MySqlConnection,
     scope: &str,
     number: i64,
@@ -173,10 +199,29 @@ pub(super) async fn shift(
     .bind(number / LEVEL_2)
     .execute(transaction)
     .await?;
-    if result.rows_affected() == 3 {
+    all_counted(result.rows_affected(), 3)
+}
+
+/// Counts `by` more visible posts of this author, whose row must have been made by
+/// [`MySqlStore::ensure_author_total`].
+async fn shift_author(
+    transaction: &mut MySqlConnection,
+    author: &str,
+    by: i64,
+) -> Result<(), sqlx::Error> {
+    let result = sqlx::query("UPDATE author_totals SET visible = visible + ? WHERE user_id = ?")
+        .bind(by)
+        .bind(author)
+        .execute(transaction)
+        .await?;
+    all_counted(result.rows_affected(), 1)
+}
+
+/// With fewer rows than there must be, committing would lose the count.
+fn all_counted(rows: u64, expected: u64) -> Result<(), sqlx::Error> {
+    if rows == expected {
         Ok(())
     } else {
-        // Committing would lose the count.
         Err(sqlx::Error::RowNotFound)
     }
 }

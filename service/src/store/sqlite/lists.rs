@@ -5,7 +5,7 @@ use crate::{
     board::{Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
-        list::{self, Dialect, Total, bind_values},
+        list::{self, Counter, Dialect, Total, bind_values},
         rows::{PostRow, convert_posts},
     },
 };
@@ -47,20 +47,13 @@ impl ListStore for SqliteStore {
 impl SqliteStore {
     /// How many visible posts match: from a counter row where there is one.
     async fn total(&self, filter: &Filter) -> Result<i64, sqlx::Error> {
-        let Some(scope) = list::counted_scope(filter) else {
-            let statement = list::count(filter);
-            let query = sqlx::query_scalar(&statement.text);
-            return bind_values!(query, statement)
-                .fetch_one(&self.readers)
-                .await;
+        let statement = match list::counter(filter) {
+            Some(counter @ Counter::Scope(_)) => list::total(counter),
+            _ => list::count(filter),
         };
-        let total: Option<i64> = sqlx::query_scalar(
-            "SELECT visible FROM post_totals WHERE scope = ? AND level = 0 AND bucket = 0",
-        )
-        .bind(scope)
-        .fetch_optional(&self.readers)
-        .await?;
-        Ok(total.unwrap_or(0))
+        let query = sqlx::query_scalar(&statement.text);
+        let total = bind_values!(query, statement);
+        Ok(total.fetch_optional(&self.readers).await?.unwrap_or(0))
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// The columns of a [`crate::store::rows::PostRow`], on the alias `p`.
 macro_rules! post_columns {
     () => {
-        "p.id, p.No AS number, p.title, p.content, p.username, p.user_id, p.category, \
-         p.view_count, p.like_count, p.comment_count, p.version, p.media_files, \
+        "p.version, p.id, p.No AS number, p.title, p.content, p.username, p.user_id, p.category, \
+         p.view_count, p.like_count, p.comment_count, p.media_files, \
          p.created_at, p.updated_at"
     };
 }

@@ -213,7 +213,9 @@ impl Board {
              LEFT JOIN categories c ON CAST(c.id AS BINARY) = CAST(t.scope AS BINARY) ORDER BY 1",
             "SELECT CAST(CONCAT_WS('|', id, last) AS CHAR) FROM post_numbers",
             "SELECT CAST(CONCAT_WS('|', id, IFNULL(before_no, '-')) AS CHAR) FROM comment_sweep",
-            "SELECT CAST(CONCAT_WS('|', id, finished_at IS NULL) AS CHAR) FROM adoption",
+            "SELECT CAST(CONCAT_WS('|', HEX(user_id), visible) AS CHAR) FROM author_totals ORDER BY 1",
+            "SELECT CAST(CONCAT_WS('|', id, finished_at IS NULL, authors_counted_at IS NULL) AS CHAR) \
+             FROM adoption",
             "SELECT CAST(CONCAT_WS('|', version, description, success) AS CHAR) \
              FROM _sqlx_migrations ORDER BY version",
             "SELECT CAST(CONCAT_WS('|', table_name, column_name, column_type, is_nullable) AS CHAR) \
@@ -284,6 +286,18 @@ impl Board {
                  SUM(IF(level = 0, visible, 0)) a, SUM(IF(level = 1, visible, 0)) b, \
                  SUM(IF(level = 2, visible, 0)) c FROM post_totals GROUP BY scope \
                  HAVING a <> b OR b <> c) wrong",
+            ),
+            (
+                "authors' totals",
+                "SELECT COUNT(*) FROM (SELECT CAST(user_id AS BINARY) u, COUNT(*) n FROM posts \
+                 WHERE status = 'visible' AND user_id IS NOT NULL GROUP BY u) p LEFT JOIN \
+                 (SELECT CAST(user_id AS BINARY) u, visible FROM author_totals) t \
+                 ON t.u = p.u WHERE t.visible IS NULL OR t.visible <> p.n",
+            ),
+            (
+                "the sum of authors' totals",
+                "SELECT (SELECT COALESCE(SUM(visible), 0) FROM author_totals) - (SELECT COUNT(*) \
+                 FROM posts WHERE status = 'visible' AND user_id IS NOT NULL)",
             ),
             (
                 "the number allocator",

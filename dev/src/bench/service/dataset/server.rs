@@ -100,7 +100,12 @@ async fn fill(
     for statement in totals(dataset.board, "DIV") {
         run(&mut connection, &statement).await?;
     }
-    run(&mut connection, "ANALYZE TABLE posts, likes, post_totals").await?;
+    run(&mut connection, AUTHOR_TOTALS).await?;
+    run(
+        &mut connection,
+        "ANALYZE TABLE posts, likes, post_totals, author_totals",
+    )
+    .await?;
     // Complete before there were posts.
     run(
         &mut connection,
@@ -237,6 +242,10 @@ fn escaped(text: &str) -> String {
         .replace('\t', "\\t")
         .replace('\n', "\\n")
 }
+
+/// The rows by which the service counts authors' posts, where it does.
+const AUTHOR_TOTALS: &str = "REPLACE INTO author_totals (user_id, visible) \
+    SELECT user_id, COUNT(*) FROM posts WHERE status = 'visible' GROUP BY user_id";
 
 /// As the migrations made it.
 const FOREIGN_KEY: &str = "ALTER TABLE posts ADD CONSTRAINT fk_posts_category \

@@ -9,6 +9,7 @@
 //!
 //! An old service, which knows nothing of these counters, must have ended.
 
+mod authors;
 mod categories;
 mod post_counters;
 mod sqlite;
@@ -16,7 +17,6 @@ mod titles;
 mod totals;
 
 pub(in crate::store) use sqlite::finish as sqlite;
-pub(super) use titles::is_complete as is_indexed;
 
 use super::{
     MYSQL, MigrateError, Say, applied, apply, compare, connect, missing, progress::watched,
@@ -126,6 +126,11 @@ pub(in crate::store) async fn mysql(
     Ok(finished)
 }
 
+/// Whether searches have the index of every title, and authors' lists the totals of every author.
+pub(super) async fn is_complete(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+    Ok(titles::is_complete(connection).await? && authors::are_counted(connection).await?)
+}
+
 fn refuse_unmigrated(schema: Schema, place: &str) -> Result<(), MigrateError> {
     match schema {
         Schema::Current => Ok(()),
@@ -143,6 +148,7 @@ async fn run(connection: &mut MySqlConnection, titles: Titles, say: Say) -> sqlx
     post_counters::repair(connection, say, &mut finished).await?;
     // After the categories, which decide what is counted where.
     totals::repair(connection, say, &mut finished).await?;
+    authors::repair(connection, say, &mut finished).await?;
     if titles == Titles::All {
         titles::forget(connection).await?;
     }

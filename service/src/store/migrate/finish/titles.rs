@@ -16,9 +16,7 @@ const BATCH: u64 = 10_000;
 const UNNOTICED: Duration = Duration::from_secs(15);
 
 /// Whether the index holds every title.
-pub(in crate::store::migrate) async fn is_complete(
-    connection: &mut MySqlConnection,
-) -> sqlx::Result<bool> {
+pub(super) async fn is_complete(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
     Ok(next_bucket(connection).await?.is_none())
 }
 
@@ -62,7 +60,8 @@ pub(super) async fn index(
         patiently!(fill(connection, bucket))?;
         finished.indexed += 1;
         from = bucket + 1;
-        walk.advance(usize::try_from(LEVEL_2).unwrap_or(0), from * LEVEL_2);
+        let place = format_args!("No {}", from * LEVEL_2);
+        walk.advance(usize::try_from(LEVEL_2).unwrap_or(0), place);
     }
     patiently!(
         sqlx::query("UPDATE title_index SET completed_at = UTC_TIMESTAMP() WHERE id = 1")
