@@ -1,6 +1,7 @@
 //! Logs, metrics and traces.
 
 mod json;
+mod lines;
 pub mod sql;
 pub mod traces;
 
@@ -9,6 +10,7 @@ use crate::{
     store::{Store, Waiting},
 };
 use json::JsonLines;
+use lines::Lines;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
     io::{self, IsTerminal},
@@ -48,7 +50,7 @@ pub fn start(
     let filter = EnvFilter::try_new(filter)?;
     let traces = collector.map(Traces::to).transpose()?;
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(Lines::to(io::stderr()))
         .with_ansi(io::stderr().is_terminal());
     let lines = match format {
         LogFormat::Json => lines

@@ -42,7 +42,7 @@ use crate::{
     media::Media,
     shutdown::Readiness,
 };
-use axum::{Router, extract::FromRef};
+use axum::{Router, body::Body, extract::FromRef};
 use caller::Recogniser;
 use guard::GuardLayer;
 use http::HeaderValue;
@@ -53,6 +53,7 @@ use reads::Reads;
 use secrecy::SecretString;
 use std::{ops::Deref, sync::Arc};
 use tower::util::MapRequestLayer;
+use tower_http::map_response_body::MapResponseBodyLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -155,6 +156,8 @@ pub fn router(app: App, gate: &Gate) -> Router {
             limits::https_only(gate.hsts_max_age),
             limits::no_sniffing(),
             limits::cors(&gate.cors_origins),
+            // What compresses is kept in the body, in kilobytes, even of answers that stay as they are.
+            MapResponseBodyLayer::new(Body::new),
             limits::compression(),
             GuardLayer(gate.limits.clone()),
         ))

@@ -26,6 +26,7 @@ const SQLITE_COLUMNS: &str = "p.version, p.id, p.No AS number, p.title, p.conten
 pub(super) enum Kind {
     Health,
     List,
+    Browser,
     Category,
     Author,
     Page5000,
@@ -51,6 +52,7 @@ impl Kind {
         match self {
             Self::Health => "health",
             Self::List => "list",
+            Self::Browser => "browser",
             Self::Category => "category",
             Self::Author => "author",
             Self::Page5000 => "page5000",
@@ -76,6 +78,7 @@ impl Kind {
         match self {
             Self::Health => "/health",
             Self::List => "list, first page",
+            Self::Browser => "list, compressed",
             Self::Category => "list of a category",
             Self::Author => "list of an author",
             Self::Page5000 => "list, page 5000",
@@ -112,7 +115,7 @@ impl Kind {
     /// none may come twice.
     pub(super) fn requests(self) -> u64 {
         match self {
-            Self::Health | Self::List | Self::Page5000 | Self::Popular => 1_000,
+            Self::Health | Self::List | Self::Browser | Self::Page5000 | Self::Popular => 1_000,
             Self::NewViewers => 100_000,
             // All of them are sent while warming up.
             Self::Detail => 5_000,
@@ -135,6 +138,9 @@ impl Kind {
         let (method, path, body) = kind.request(material, n);
         let [_, b, c, d] = u32::try_from(client).unwrap_or(0).to_be_bytes();
         let mut line = format!("{method}\t{path}\t{body}\tX-Forwarded-For: 11.{b}.{c}.{d}");
+        if kind == Self::Browser {
+            line.push_str("\tAccept-Encoding: gzip, deflate, br, zstd");
+        }
         if method == "POST" {
             line.push_str("\tAuthorization: Bearer ");
             line.push_str(material.token(n));
@@ -147,7 +153,7 @@ impl Kind {
         let like = |id: String| ("POST", format!("/api/v1/posts/{id}/like"), String::new());
         match self {
             Self::Health => ("GET", "/health".to_owned(), String::new()),
-            Self::List | Self::Mixed => list(String::new()),
+            Self::List | Self::Browser | Self::Mixed => list(String::new()),
             Self::Category => list(format!("?category_id={}", material.category(n))),
             Self::Author => list(format!("?user_id={}", material.author(n))),
             Self::Page5000 => list(format!("?page={}", material.page())),
@@ -192,7 +198,9 @@ impl Kind {
         let kind = self.part(n);
         let text = |value: &str| format!("?{}", encoded("s", value));
         let values = match kind {
-            Self::Health | Self::List | Self::Popular | Self::Mixed => String::new(),
+            Self::Health | Self::List | Self::Browser | Self::Popular | Self::Mixed => {
+                String::new()
+            }
             Self::Category => text(material.category(n)),
             Self::Author => text(&material.author(n)),
             Self::Page5000 => format!("?i={}", material.page_start()),
@@ -256,7 +264,7 @@ impl Kind {
         let (latest, popular) = (".No DESC", ".like_count DESC, .No DESC");
         Some(match self {
             Self::Health => return None,
-            Self::List | Self::Mixed => page("", latest),
+            Self::List | Self::Browser | Self::Mixed => page("", latest),
             Self::Category => page("AND category_id = ?", latest),
             Self::Author => page("AND user_id = ?", latest),
             Self::Page5000 | Self::Cursor => page("AND No < ?", latest),
