@@ -13,6 +13,7 @@ use aws_lc_rs::hmac;
 use axum::extract::{MatchedPath, Request};
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, Response, header};
+use metrics::Gauge;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
     convert::Infallible,
@@ -40,12 +41,13 @@ pub fn current_request_id() -> Option<String> {
 pub struct ObserveLayer(Arc<Observer>);
 
 impl ObserveLayer {
-    /// Watches with this key for the hashes of users.
+    /// Watches with this key for the hashes of users, for the recorder of metrics that is installed.
     pub fn new(readiness: Readiness, secret_key: &SecretString) -> Self {
         let user_key = hmac::Key::new(hmac::HMAC_SHA256, secret_key.expose_secret().as_bytes());
         Self(Arc::new(Observer {
             readiness,
             user_key,
+            in_flight: metrics::gauge!("http_requests_in_flight"),
         }))
     }
 }
@@ -82,7 +84,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let seen = Seen::of(&request);
-        let in_flight = InFlight::enter();
+        let in_flight = InFlight::enter(self.observer.in_flight.clone());
         let answer = self.inner.call(request).instrument(seen.span.clone());
         let answer = CURRENT.scope(seen.id.clone(), answer);
         let observer = Arc::clone(&self.observer);
@@ -99,6 +101,7 @@ where
 struct Observer {
     readiness: Readiness,
     user_key: hmac::Key,
+    in_flight: Gauge,
 }
 
 impl Observer {
@@ -238,17 +241,17 @@ fn count_rejection<B>(response: &Response<B>) {
 }
 
 /// Counts the requests being answered, also those whose client went away.
-struct InFlight;
+struct InFlight(Gauge);
 
 impl InFlight {
-    fn enter() -> Self {
-        metrics::gauge!("http_requests_in_flight").increment(1);
-        Self
+    fn enter(requests: Gauge) -> Self {
+        requests.increment(1);
+        Self(requests)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        metrics::gauge!("http_requests_in_flight").decrement(1);
+        self.0.decrement(1);
     }
 }

@@ -1,13 +1,12 @@
 //! Lists of posts in MySQL.
 
-use super::{MySqlStore, adoption::Stage};
+use super::{MySqlStore, adoption::Stage, seek::Ways};
 use crate::{
-    board::{Direction, Filter, Order, Page, PageRequest, Post},
+    board::{Filter, Order, Page, PageRequest, Post},
     store::{
         ListStore, StoreError,
         list::{self, Counter, Dialect, From, Matching, Statement, Total, Way, bind_values},
         rows::{PostRow, convert_posts},
-        totals::{LEVEL_1, LEVEL_2, seek},
     },
 };
 use async_trait::async_trait;
@@ -43,6 +42,7 @@ impl ListStore for MySqlStore {
                 Stage::Finished => FINISHED,
             },
             counter: self.trusted_counter(filter, stage).await?,
+            ways: &self.ways,
         };
         if let Some(text) = &filter.search {
             return self.search(&list, text).await;
@@ -75,6 +75,7 @@ pub(super) struct List<'a> {
     pub(super) dialect: Dialect,
     /// The row that tells the total; without one posts are counted.
     counter: Option<Counter<'a>>,
+    pub(super) ways: &'a Ways,
 }
 
 /// A row of a page that tells the total.
@@ -174,48 +175,5 @@ impl List<'_> {
         let statement = list::count(matching);
         let query = sqlx::query_scalar(&statement.text).persistent(statement.is_kept());
         bind_values!(query, statement).fetch_one(connection).await
-    }
-
-    /// The total, and where the page begins: two short scans of counter rows. (One statement for both
-    /// was slower: it needs a window function.)
-    async fn seek(
-        &self,
-        connection: &mut MySqlConnection,
-        scope: &str,
-    ) -> Result<(i64, Option<From>), sqlx::Error> {
-        const PARTS: i64 = LEVEL_1 / LEVEL_2;
-        let all = (1, 0, i64::from(i32::MAX));
-        let buckets = self.buckets(connection, scope, all).await?;
-        let total = buckets.iter().map(|(_, visible)| visible).sum();
-        let Some((bucket, offset)) = seek(buckets, self.request.offset()) else {
-            return Ok((total, None));
-        };
-        let parts = (2, bucket * PARTS, bucket * PARTS + PARTS - 1);
-        let buckets = self.buckets(connection, scope, parts).await?;
-        let from = seek(buckets, offset).map(|(bucket, offset)| From::Bucket { bucket, offset });
-        Ok((total, from))
-    }
-
-    /// Counter rows of a level from a first bucket to a last one, in the list's direction.
-    async fn buckets(
-        &self,
-        connection: &mut MySqlConnection,
-        scope: &str,
-        (level, first, last): (i64, i64, i64),
-    ) -> Result<Vec<(i64, i64)>, sqlx::Error> {
-        let mut rows: Vec<(i64, i64)> = sqlx::query_as(
-            "SELECT CAST(bucket AS SIGNED), visible FROM post_totals \
-             WHERE scope = ? AND level = ? AND bucket BETWEEN ? AND ? ORDER BY bucket",
-        )
-        .bind(scope)
-        .bind(level)
-        .bind(first)
-        .bind(last)
-        .fetch_all(connection)
-        .await?;
-        if self.order.direction == Direction::Descending {
-            rows.reverse();
-        }
-        Ok(rows)
     }
 }

@@ -84,6 +84,7 @@ mod posts;
 mod remembered;
 mod replica;
 mod search;
+mod seek;
 mod totals;
 mod upkeep;
 mod views;
@@ -105,6 +106,7 @@ pub struct MySqlStore {
     finished: Arc<adoption::Finished>,
     scans: Arc<search::Turns>,
     complete: Arc<search::Complete>,
+    ways: Arc<seek::Ways>,
     replica: Option<Arc<Replica>>,
 }
 
@@ -118,6 +120,7 @@ impl MySqlStore {
             finished: Arc::default(),
             scans: search::Turns::on_pool(pool_size).into(),
             complete: Arc::default(),
+            ways: Arc::default(),
             replica: None,
         }
     }
