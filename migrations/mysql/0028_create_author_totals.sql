@@ -1,5 +1,5 @@
 -- How many visible posts each author has, written in the transaction that changes them. Authors are
--- compared as in `posts`.
+-- compared as in `posts`, unless that table was adopted.
 -- Lock: none on other tables.
 -- Duration: none per row.
 CREATE TABLE IF NOT EXISTS author_totals (

@@ -75,8 +75,9 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<()> {
                 );
             } else if !migrated.is_complete {
                 println!(
-                    "searches compare titles and authors' posts are counted, both one by one: once every \
-                     process has this version, run `post-service migrate --finish`"
+                    "not every title is in the index of searches, or not every author in the totals, so \
+                     that they are read one by one: once every process has this version, run \
+                     `post-service migrate --finish`"
                 );
             }
         }

@@ -23,6 +23,9 @@ use tower::{Layer, ServiceExt, service_fn};
 /// the layer around all handlers compresses.
 const ACCEPTED: usize = 4;
 
+/// Longer bodies take too long to be compressed in one go.
+const LONGEST: usize = 64 * 1024;
+
 /// A JSON body and its entity tag. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Rendered {
@@ -75,6 +78,9 @@ impl Rendered {
     /// The compression for clients like this one.
     fn once_for(&self, headers: &HeaderMap) -> Option<Once> {
         let accepted = headers.get(header::ACCEPT_ENCODING)?;
+        if self.body.len() > LONGEST {
+            return None;
+        }
         let compressed = self.compressed.lock();
         let mut compressed = compressed.unwrap_or_else(PoisonError::into_inner);
         if let Some((_, once)) = compressed.iter().find(|(known, _)| known == accepted) {
@@ -151,6 +157,13 @@ mod tests {
             assert!(!headers.contains_key(header::CONTENT_ENCODING));
             assert_eq!(body, rendered.body);
         }
+    }
+
+    #[tokio::test]
+    async fn a_long_body_is_left_to_the_layer_which_compresses_in_parts() {
+        let rendered = Rendered::new(ETag::of(&1), &"x".repeat(LONGEST));
+        let (headers, _) = answer(&rendered, Some("gzip")).await;
+        assert!(!headers.contains_key(header::CONTENT_ENCODING));
     }
 
     #[tokio::test]

@@ -36,12 +36,14 @@ impl<Output: Write> Lines<Output> {
         }
     }
 
-    /// Leaves whole lines, and writes what has been left unless another thread does.
+    /// Leaves whole lines, and writes what has been left unless another thread does. Lines that cannot be
+    /// written are lost.
     fn leave(&self, lines: &[u8]) -> io::Result<()> {
         let mut left = lock(&self.left);
         left.extend_from_slice(lines);
         let are_many = left.len() > LEFT_BYTES;
         drop(left);
+        let mut result = Ok(());
         loop {
             let writing = if are_many {
                 lock(&self.writing)
@@ -50,12 +52,12 @@ impl<Output: Write> Lines<Output> {
                     Ok(writing) => writing,
                     Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                     // It looks again after its last look.
-                    Err(TryLockError::WouldBlock) => return Ok(()),
+                    Err(TryLockError::WouldBlock) => return result,
                 }
             };
-            self.write(writing)?;
+            result = result.and(self.write(writing));
             if lock(&self.left).is_empty() {
-                return Ok(());
+                return result;
             }
         }
     }
@@ -73,7 +75,7 @@ impl<Output: Write> Lines<Output> {
     }
 }
 
-/// A line that could not be written is lost, and nothing else.
+/// No panic leaves what these mutexes guard half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! A sign of life from whatever takes longer than a reader's patience.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
 /// After this long the first sign is given.
@@ -42,11 +42,12 @@ impl Walk {
         }
     }
 
-    /// So many more rows are done, up to this place.
-    pub(super) fn advance(&mut self, rows: usize, place: impl fmt::Display) {
+    /// So many more rows are done, up to this post number if they are posts.
+    pub(super) fn advance(&mut self, rows: usize, number: Option<i64>) {
         self.seen += rows as u64;
         if Instant::now() >= self.next {
-            (self.say)(&format!("{}: {} done, at {place}", self.what, self.seen));
+            let place = number.map_or(String::new(), |number| format!(", at No {number}"));
+            (self.say)(&format!("{}: {} done{place}", self.what, self.seen));
             self.next = Instant::now() + EVERY;
         }
     }

@@ -7,7 +7,13 @@
 use super::MySqlStore;
 use crate::store::StoreError;
 use sqlx::MySqlConnection;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 /// Numbers that are left free for an old writer that has just read `MAX(No)`.
 const LEFT_FREE: i64 = 64;
@@ -17,7 +23,12 @@ const LEFT_FREE: i64 = 64;
 pub(super) struct Finished {
     adoption: AtomicBool,
     author_totals: AtomicBool,
+    /// When it was seen last that authors are not counted.
+    uncounted: Mutex<Option<Instant>>,
 }
+
+/// So long "not yet" is believed.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Which columns the tables have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +65,20 @@ impl MySqlStore {
     /// `migrate --finish` on one that had posts before it had this table.
     pub(super) async fn are_authors_counted(&self) -> Result<bool, StoreError> {
         const COUNTED: &str = "SELECT COUNT(*) FROM adoption WHERE authors_counted_at IS NOT NULL";
-        self.is_so_for_ever(&self.finished.author_totals, COUNTED)
-            .await
+        let uncounted = || {
+            let seen = self.finished.uncounted.lock();
+            seen.unwrap_or_else(PoisonError::into_inner)
+        };
+        if uncounted().is_some_and(|seen| seen.elapsed() < BELIEVED) {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        let seen = &self.finished.author_totals;
+        let are_counted = self.is_so_for_ever(seen, COUNTED).await?;
+        if !are_counted {
+            *uncounted() = Some(now);
+        }
+        Ok(are_counted)
     }
 
     /// Asks the database, which counts 1, until it has been seen.

@@ -10,15 +10,16 @@ use crate::{
 };
 use quick_cache::sync::Cache;
 use sqlx::MySqlConnection;
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// Buckets of level 2 in one of level 1.
 const PARTS: i64 = LEVEL_1 / LEVEL_2;
-/// Ways remembered, of 65,536 entries each.
-const CAPACITY: usize = 1_024;
+/// Ways remembered.
+const CAPACITY: usize = 4_096;
+/// The longest scope there is; readers may ask for others.
+const SCOPE_BYTES: usize = 32;
 
-/// In which bucket of level 1 pages were found. Posts come and go: it is a guess, and a wrong one costs a
-/// statement.
+/// In which bucket of level 1 pages were found. Posts come and go: it is a guess.
 pub(super) struct Ways(Cache<Way, i64>);
 
 /// About so many entries down this list.
@@ -26,7 +27,8 @@ pub(super) struct Ways(Cache<Way, i64>);
 struct Way {
     scope: String,
     direction: Direction,
-    spans: i64,
+    /// In thousands.
+    skipped: i64,
 }
 
 impl Default for Ways {
@@ -44,21 +46,32 @@ impl fmt::Debug for Ways {
 /// A counter row: level, bucket and visible posts.
 type Row = (i64, i64, i64);
 
+/// The rows of a level that count these buckets.
+type Span = (i64, Range<i64>);
+
 impl List<'_> {
-    /// The total, and where the page begins. (One statement that does not guess was slower than two: it
-    /// needs a window function.)
+    /// The total, and where the page begins: by one statement if the guess is right, else by two. (One
+    /// that does not guess was slower: it needs a window function.)
     pub(super) async fn seek(
         &self,
         connection: &mut MySqlConnection,
         scope: &str,
     ) -> Result<(i64, Option<From>), sqlx::Error> {
+        const ALL: Span = (1, 0..i64::MAX);
+        let parts = |bucket: i64| (2, bucket * PARTS..(bucket + 1) * PARTS);
         let way = Way {
             scope: scope.to_owned(),
             direction: self.order.direction,
-            spans: self.request.offset() / LEVEL_1,
+            skipped: self.request.offset() / LEVEL_2,
         };
         let guess = self.ways.0.get(&way);
-        let rows = self.buckets(connection, scope, guess).await?;
+        let rows = match guess {
+            Some(bucket) => {
+                self.buckets(connection, scope, &[ALL, parts(bucket)])
+                    .await?
+            }
+            None => self.buckets(connection, scope, &[ALL]).await?,
+        };
         let above = of_level(1, &rows);
         let total = above.clone().map(|(_, visible)| visible).sum();
         let Some((bucket, offset)) = seek(above, self.request.offset()) else {
@@ -67,34 +80,33 @@ impl List<'_> {
         let rows = if guess == Some(bucket) {
             rows
         } else {
-            self.ways.0.insert(way, bucket);
-            self.buckets(connection, scope, Some(bucket)).await?
+            if scope.len() <= SCOPE_BYTES {
+                self.ways.0.insert(way, bucket);
+            }
+            self.buckets(connection, scope, &[parts(bucket)]).await?
         };
         let from = seek(of_level(2, &rows), offset);
         let from = from.map(|(bucket, offset)| From::Bucket { bucket, offset });
         Ok((total, from))
     }
 
-    /// The counter rows of level 1, and those of level 2 within one of them; in the list's direction.
+    /// The counter rows of these spans, in the list's direction.
     async fn buckets(
         &self,
         connection: &mut MySqlConnection,
         scope: &str,
-        within: Option<i64>,
+        spans: &[Span],
     ) -> Result<Vec<Row>, sqlx::Error> {
-        let parts = within.map_or(0..0, |bucket| bucket * PARTS..(bucket + 1) * PARTS);
-        let mut rows: Vec<Row> = sqlx::query_as(
-            "SELECT 1, CAST(bucket AS SIGNED), visible FROM post_totals \
-             WHERE scope = ? AND level = 1 \
-             UNION ALL SELECT 2, CAST(bucket AS SIGNED), visible FROM post_totals \
-             WHERE scope = ? AND level = 2 AND bucket >= ? AND bucket < ?",
-        )
-        .bind(scope)
-        .bind(scope)
-        .bind(parts.start)
-        .bind(parts.end)
-        .fetch_all(connection)
-        .await?;
+        const SPAN: &str = "SELECT CAST(level AS SIGNED), CAST(bucket AS SIGNED), visible \
+            FROM post_totals WHERE scope = ? AND level = ? AND bucket >= ? AND bucket < ?";
+        let text = vec![SPAN; spans.len()].join(" UNION ALL ");
+        let query = spans
+            .iter()
+            .fold(sqlx::query_as(&text), |query, (level, buckets)| {
+                let query = query.bind(scope).bind(level);
+                query.bind(buckets.start).bind(buckets.end)
+            });
+        let mut rows: Vec<Row> = query.fetch_all(connection).await?;
         rows.sort_unstable();
         if self.order.direction == Direction::Descending {
             rows.reverse();

@@ -296,8 +296,8 @@ impl Board {
             ),
             (
                 "the sum of authors' totals",
-                "SELECT (SELECT COALESCE(SUM(visible), 0) FROM author_totals) - (SELECT COUNT(*) \
-                 FROM posts WHERE status = 'visible' AND user_id IS NOT NULL)",
+                "SELECT CAST((SELECT COALESCE(SUM(visible), 0) FROM author_totals) AS SIGNED) \
+                 - (SELECT COUNT(*) FROM posts WHERE status = 'visible' AND user_id IS NOT NULL)",
             ),
             (
                 "the number allocator",

@@ -25,7 +25,7 @@ pub(super) async fn repair(
             patiently!(shift(connection, &author, by))?;
             finished.totals += 1;
         }
-        walk.advance(authors.len(), format_args!("author {last}"));
+        walk.advance(authors.len(), None);
         after = Some(last.clone());
     }
     patiently!(

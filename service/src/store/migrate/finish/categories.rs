@@ -31,7 +31,7 @@ pub(super) async fn assign(
             finished.categories += u64::from(is_new);
             finished.categorized += patiently!(set(connection, &id, &numbers))?;
         }
-        walk.advance(read, format_args!("No {after}"));
+        walk.advance(read, Some(after));
     }
 }
 

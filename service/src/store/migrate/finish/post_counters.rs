@@ -60,7 +60,7 @@ pub(super) async fn repair(
         for numbers in wrong.chunks(LOCKED) {
             finished.repaired += patiently!(repair_locked(connection, numbers))?;
         }
-        walk.advance(posts.len(), format_args!("No {after}"));
+        walk.advance(posts.len(), Some(after));
     }
 }
 

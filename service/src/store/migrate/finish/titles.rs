@@ -60,8 +60,8 @@ pub(super) async fn index(
         patiently!(fill(connection, bucket))?;
         finished.indexed += 1;
         from = bucket + 1;
-        let place = format_args!("No {}", from * LEVEL_2);
-        walk.advance(usize::try_from(LEVEL_2).unwrap_or(0), place);
+        let number = Some(from * LEVEL_2);
+        walk.advance(usize::try_from(LEVEL_2).unwrap_or(0), number);
     }
     patiently!(
         sqlx::query("UPDATE title_index SET completed_at = UTC_TIMESTAMP() WHERE id = 1")

@@ -55,8 +55,8 @@ pub(super) async fn repair(
         }
         let posts = truth.iter().filter(|((scope, _), _)| scope == WHOLE_BOARD);
         let posts: i64 = posts.map(|(_, visible)| visible).sum();
-        let place = format_args!("No {}", span * LEVEL_1);
-        walk.advance(usize::try_from(posts).unwrap_or(0), place);
+        let number = Some(span * LEVEL_1);
+        walk.advance(usize::try_from(posts).unwrap_or(0), number);
         next = next_span(connection, &counted, span + 1).await?;
     }
     for level in [1, 0] {
