@@ -6,7 +6,8 @@
 //! check of a token, deactivations).
 
 use crate::store::StoreError;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// Operations for each connection: on eight connections and more the last one waits a third of a second
 /// where one takes ten milliseconds.
@@ -18,7 +19,7 @@ const AT_LEAST: usize = 256;
 /// alone.
 #[derive(Debug)]
 pub(super) struct Crowd {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     turns: Semaphore,
 }
 
@@ -30,6 +31,11 @@ pub(super) struct Place<'a> {
     place: SemaphorePermit<'a>,
 }
 
+/// A place of a read that many share, also while it waits for its time; until it is dropped.
+#[derive(Debug)]
+#[expect(dead_code, reason = "dropped in the end")]
+pub struct SharedPlace(OwnedSemaphorePermit);
+
 impl Crowd {
     /// On a store of so many connections.
     pub(super) fn on_pool(connections: u32) -> Self {
@@ -38,7 +44,7 @@ impl Crowd {
         // One is left to reads, another to the likes that are made together without a turn.
         let turns = connections.saturating_sub(2).max(1);
         Self {
-            places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
+            places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)).into(),
             turns: Semaphore::new(turns.min(Semaphore::MAX_PERMITS)),
         }
     }
@@ -58,6 +64,15 @@ impl Crowd {
             turn: None,
             place: place.map_err(|_| StoreError::Crowded)?,
         })
+    }
+
+    /// A place for a read that others may wait for.
+    ///
+    /// # Errors
+    /// If all are taken, at once.
+    pub(super) fn enter_for_others(&self) -> Result<SharedPlace, StoreError> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map(SharedPlace).map_err(|_| StoreError::Crowded)
     }
 
     /// A place and a turn: one connection is left to others, whose statements are shorter.

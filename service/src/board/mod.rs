@@ -20,6 +20,7 @@ mod view;
 
 pub use category::{Category, CategoryName};
 pub use clock::{Clock, KstTime, SystemClock};
+pub use crowd::SharedPlace;
 pub use freshness::Freshness;
 pub use idempotency::{Created, IdempotencyKey, REMEMBERED_HOURS};
 pub use like::{LikeRefusal, LikeState, LikeWish, Liked, Liker, Step, Wish};

@@ -3,7 +3,10 @@
 use super::{
     Category, CategoryName, Clock, Created, Draft, Edit, Filter, Freshness, IdempotencyKey,
     KstTime, LikeWish, Liked, Liker, NewPost, Order, Page, PageRequest, Post, PostId, Refusal,
-    User, View, ViewerHash, Wish, counted::CountedViews, crowd::Crowd, idempotency::InFlight,
+    User, View, ViewerHash, Wish,
+    counted::CountedViews,
+    crowd::{Crowd, SharedPlace},
+    idempotency::InFlight,
 };
 use crate::{
     fresh::{Collected, Limits},
@@ -137,6 +140,12 @@ impl Board {
         Ok(Some(post))
     }
 
+    /// A place for a read of posts or categories that many wait for: taken when the first of them comes,
+    /// kept until it has ended. Who finds none is refused at once and not after having waited.
+    pub fn enter_to_read(&self) -> Result<SharedPlace, StoreError> {
+        self.0.readers.enter_for_others()
+    }
+
     /// One page of the visible posts that match.
     pub async fn posts(
         &self,
@@ -144,6 +153,7 @@ impl Board {
         order: Order,
         page: PageRequest,
         freshness: Freshness,
+        _place: SharedPlace,
     ) -> Result<Page<Post>, StoreError> {
         self.read(freshness, |store| {
             Box::pin(list_posts(store, &filter, order, page))
@@ -211,7 +221,11 @@ impl Board {
     }
 
     /// All categories, by name.
-    pub async fn categories(&self, freshness: Freshness) -> Result<Vec<Category>, StoreError> {
+    pub async fn categories(
+        &self,
+        freshness: Freshness,
+        _place: SharedPlace,
+    ) -> Result<Vec<Category>, StoreError> {
         self.read(freshness, |store| store.list_categories()).await
     }
 
@@ -246,7 +260,6 @@ impl Board {
         freshness: Freshness,
         ask: impl Fn(&'a dyn Store) -> BoxFuture<'a, Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let _place = self.0.readers.enter()?;
         if let Some(replica) = replica(&*self.0.store, freshness) {
             match ask(replica).await {
                 Err(StoreError::Unavailable(error)) => {

@@ -46,16 +46,24 @@ where
     }
 
     /// What a read of this key comes to that begins now or later. Who finds no read to join makes
-    /// one by `begin`, which must read what the key says and nothing else.
+    /// one by `begin`, which must read what the key says and nothing else; or may answer at once that
+    /// nothing can be read, so that nobody waits for it.
     ///
     /// # Errors
     /// If that read panics.
-    pub async fn read<F>(&self, key: K, begin: impl FnOnce() -> F) -> Result<V, Abandoned>
+    pub async fn read<F>(
+        &self,
+        key: K,
+        begin: impl FnOnce() -> Result<F, V>,
+    ) -> Result<V, Abandoned>
     where
         F: Future<Output = V> + Send + 'static,
     {
         count_request(self.name);
-        let (mut answer, own) = self.join(key, begin);
+        let (mut answer, own) = match self.join(key, begin) {
+            Ok(joined) => joined,
+            Err(answer) => return Ok(answer),
+        };
         if let Some(own) = own {
             own.await;
         }
@@ -67,28 +75,32 @@ where
     }
 
     /// Where the answer will be; and the read, if it begins now.
-    fn join<F>(&self, key: K, begin: impl FnOnce() -> F) -> (Answer<V>, Option<Handed>)
+    fn join<F>(
+        &self,
+        key: K,
+        begin: impl FnOnce() -> Result<F, V>,
+    ) -> Result<(Answer<V>, Option<Handed>), V>
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut keys = lock(&self.keys);
-        match keys.entry(key) {
+        Ok(match keys.entry(key) {
             Entry::Occupied(mut running) => match running.get_mut() {
                 Some(next) => (next.answer.subscribe(), None),
                 none => {
-                    let (next, answer) = Batch::new(begin());
+                    let (next, answer) = Batch::new(begin()?);
                     *none = Some(next);
                     (answer, None)
                 }
             },
             Entry::Vacant(idle) => {
-                let (first, answer) = Batch::new(begin());
+                let (first, answer) = Batch::new(begin()?);
                 let (keys, key) = (Arc::clone(&self.keys), idle.key().clone());
                 let own = Handed::over(run_first(self.name, keys, key, first));
                 idle.insert(None);
                 (answer, Some(own))
             }
-        }
+        })
     }
 }
 

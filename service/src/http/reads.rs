@@ -51,17 +51,18 @@ impl Reads {
             ..query
         };
         let begin = || {
+            let place = self.board.enter_to_read().map_err(Err)?;
             let (board, query) = (self.board.clone(), query.clone());
-            async move {
+            Ok(async move {
                 let ListQuery {
                     filter,
                     order,
                     page,
                     freshness,
                 } = query;
-                let page = board.posts(filter, order, page, freshness).await?;
+                let page = board.posts(filter, order, page, freshness, place).await?;
                 Ok(Arc::new(ListAnswer::of(page)))
-            }
+            })
         };
         self.lists.read(query.clone(), begin).await?
     }
@@ -70,8 +71,12 @@ impl Reads {
     pub async fn categories(&self, freshness: Freshness) -> Result<Rendered, StoreError> {
         let freshness = self.board.available(freshness);
         let begin = || {
+            let place = self.board.enter_to_read().map_err(Err)?;
             let board = self.board.clone();
-            async move { Ok(categories::render(board.categories(freshness).await?)) }
+            Ok(async move {
+                let categories = board.categories(freshness, place).await?;
+                Ok(categories::render(categories))
+            })
         };
         self.categories.read(freshness, begin).await?
     }

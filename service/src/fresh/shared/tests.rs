@@ -9,7 +9,7 @@ type Reads = Shared<&'static str, usize>;
 /// Somebody who reads the key.
 fn ask(reads: &Reads, database: &Database, key: &'static str) -> JoinHandle<usize> {
     let (reads, database) = (reads.clone(), database.clone());
-    tokio::spawn(async move { reads.read(key, || database.read()).await.unwrap() })
+    tokio::spawn(async move { reads.read(key, || Ok(database.read())).await.unwrap() })
 }
 
 /// How many wait for the next read of the key.
@@ -127,17 +127,42 @@ async fn a_read_that_nobody_waits_for_any_more_stops() {
 #[tokio::test]
 async fn an_error_and_a_panic_reach_those_who_waited_and_nobody_else() {
     let reads = Shared::<u8, Result<u8, &'static str>>::new("test");
-    let failing = async || reads.read(1, || async { Err("no") }).await;
+    let failing = async || reads.read(1, || Ok(async { Err("no") })).await;
     assert_eq!(
         futures::join!(failing(), failing()),
         (Ok(Err("no")), Ok(Err("no")))
     );
-    let panicking = async || reads.read(1, || async { panic!("a read panics") }).await;
+    let panicking = async || {
+        reads
+            .read(1, || Ok(async { panic!("a read panics") }))
+            .await
+    };
     assert_eq!(
         futures::join!(panicking(), panicking()),
         (Err(Abandoned), Err(Abandoned))
     );
-    assert_eq!(reads.read(1, || async { Ok(1) }).await, Ok(Ok(1)));
+    assert_eq!(reads.read(1, || Ok(async { Ok(1) })).await, Ok(Ok(1)));
+}
+
+#[tokio::test]
+async fn who_cannot_begin_is_answered_at_once_and_who_joins_need_not_begin() {
+    let (reads, database) = (Reads::new("test"), Database::slow());
+    let refused = async || {
+        let begin = || Err::<std::future::Ready<usize>, usize>(0);
+        reads.read("k", begin).await.unwrap()
+    };
+    assert_eq!(refused().await, 0);
+    let first = ask(&reads, &database, "k");
+    until("the first begins", || database.begun() == 1).await;
+    assert_eq!(refused().await, 0, "nobody waits for what cannot begin");
+    let second = ask(&reads, &database, "k");
+    until("there is a next read", || waiting(&reads, "k") == 1).await;
+    let both = async {
+        database.let_go();
+        database.let_go();
+    };
+    assert_eq!(futures::join!(refused(), both).0, 2);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (1, 2));
 }
 
 /// Writers raise a number and read it at once, through what others share.
@@ -153,12 +178,12 @@ async fn whoever_reads_after_a_write_sees_it() {
                 let written = stored.fetch_add(1, Ordering::SeqCst) + 1;
                 let begin = || {
                     let (stored, runs) = (Arc::clone(&stored), Arc::clone(&runs));
-                    async move {
+                    Ok(async move {
                         runs.fetch_add(1, Ordering::SeqCst);
                         let seen = stored.load(Ordering::SeqCst);
                         tokio::task::yield_now().await;
                         seen
-                    }
+                    })
                 };
                 let seen = reads.read((), begin).await.unwrap();
                 assert!(seen >= written, "{seen} is older than {written}");
