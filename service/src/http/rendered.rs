@@ -97,12 +97,11 @@ impl Rendered {
 
 /// What the layer around all handlers would make of an answer for a client who accepts this. It waits
 /// for nothing: the body is in memory.
-fn compressed(answer: Response, headers: &HeaderMap) -> Option<Compressed> {
+fn compressed(mut answer: Response, headers: &HeaderMap) -> Option<Compressed> {
     let accepted = headers.get(header::ACCEPT_ENCODING)?;
     let mut request = Request::new(());
     let name = header::ACCEPT_ENCODING;
     request.headers_mut().insert(name, accepted.clone());
-    let mut answer = answer;
     let handler = service_fn(move |_: Request<()>| {
         let answer = mem::take(&mut answer);
         ready(Ok::<_, Infallible>(answer))

@@ -21,7 +21,7 @@ pub(super) struct PostRow {
     updated_at: String,
 }
 
-/// By places instead of names, which are looked up in each row anew: of what a list of posts cost, a tenth.
+/// By places instead of names, which would be looked up in each row anew.
 impl<'r, R: Row> FromRow<'r, R> for PostRow
 where
     usize: ColumnIndex<R>,

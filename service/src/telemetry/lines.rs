@@ -14,8 +14,8 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Who leaves more than so many bytes waits until they are written: nobody reads them.
 const LEFT_BYTES: usize = 64 * 1024;
 
-/// Lines on their way to an output, in the order in which they came. What this process has logged is
-/// written, at the latest, when the last thread that logs has returned from it.
+/// Lines on their way to an output, in the order in which they came. What can be written is written, at the
+/// latest, when the last thread that logs has returned from it.
 pub(super) struct Lines<Output> {
     left: Mutex<Vec<u8>>,
     writing: Mutex<Writing<Output>>,

@@ -27,7 +27,7 @@ pub(super) struct Ways(Cache<Way, i64>);
 struct Way {
     scope: String,
     direction: Direction,
-    /// In thousands.
+    /// Entries before the page, in spans of [`LEVEL_2`].
     skipped: i64,
 }
 
