@@ -44,6 +44,9 @@ pub const SERVICE: Program = Program("post-service");
 /// The operator.
 pub const OPERATOR: Program = Program("post-operator");
 
+/// The packages of both.
+pub const PROGRAMS: [&str; 2] = [SERVICE.0, OPERATOR.0];
+
 /// A pushed image.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -76,22 +79,15 @@ pub fn buildah(paths: &Paths, args: &[&str]) -> Command {
 
 /// The cargo profile of programs in the local cluster: what production runs, so that figures taken
 /// here hold there.
-const PROFILE: &str = "release";
+pub const PROFILE: &str = "release";
 
-/// Compiles both programs.
-pub async fn compile(paths: &Paths, step: &Step) -> Result<()> {
+/// Compiles these packages. What both [`PROGRAMS`] share is compiled once only if both are compiled
+/// together: one alone may ask less of it.
+pub async fn compile(paths: &Paths, profile: &str, packages: &[&str], step: &Step) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Command::new(cargo)
-        .args([
-            "build",
-            "--profile",
-            PROFILE,
-            "--locked",
-            "-p",
-            SERVICE.0,
-            "-p",
-            OPERATOR.0,
-        ])
+        .args(["build", "--profile", profile, "--locked"])
+        .args(packages.iter().flat_map(|package| ["-p", package]))
         .folder(&paths.checkout)
         .log(paths.logs().join("build-images.log"))
         .shown_in(step)

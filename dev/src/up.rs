@@ -238,7 +238,7 @@ async fn compile(paths: &Paths, progress: &Progress) -> Result<()> {
     let why = "compiling post-service and post-operator";
     progress
         .step("programs", why, async |step| {
-            images::compile(paths, &step).await?;
+            images::compile(paths, images::PROFILE, &images::PROGRAMS, &step).await?;
             step.say("compiled");
             Ok(())
         })

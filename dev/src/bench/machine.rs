@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::command::Command;
+use crate::images;
 use crate::paths::Paths;
 use crate::process::Processes;
 use crate::progress::{Progress, Step};
@@ -36,28 +37,19 @@ pub(super) async fn unexpected_end(processes: &Processes) -> anyhow::Error {
     }
 }
 
-/// Builds what these arguments of `cargo build` name; returns the folder of its programs.
+/// Builds these packages, as images carry them; returns the folder of their programs.
 pub(super) async fn build(
     paths: &Paths,
     progress: &Progress,
-    (wanted, why): (&[&str], &str),
+    packages: &[&str],
     profile: Profile,
 ) -> Result<PathBuf> {
     let (name, folder) = match profile {
-        Profile::Release => ("release", "release"),
+        Profile::Release => (images::PROFILE, "release"),
         Profile::Dev => ("dev", "debug"),
     };
-    let compile = async |step: Step| {
-        Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .arg("build")
-            .args(wanted)
-            .args(["--profile", name])
-            .folder(&paths.checkout)
-            .log(paths.logs().join("bench-build.log"))
-            .shown_in(&step)
-            .run()
-            .await
-    };
+    let why = "compiling what is measured, as images carry it";
+    let compile = async |step: Step| images::compile(paths, name, packages, &step).await;
     progress.step("build", why, compile).await?;
     Ok(paths.target().join(folder))
 }

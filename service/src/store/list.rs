@@ -4,7 +4,7 @@
 //! set of texts, so that prepared statements are reused. Values are always bound. Only index
 //! entries are walked to reach a page; full rows are read for the page alone.
 
-use super::totals::{LEVEL_2, WHOLE_BOARD};
+use super::totals::{LEVEL_2, PARTS, WHOLE_BOARD};
 use crate::board::{Cursor, Direction, Filter, Order, Page, PageRequest, Post, SortKey, Start};
 
 /// With a search, counting ends here and the total is a lower bound.
@@ -170,7 +170,7 @@ fn column(key: SortKey) -> Option<&'static str> {
 pub(super) struct Dialect {
     /// Those of [`super::rows::PostRow`], on the alias `p`.
     pub(super) columns: &'static str,
-    /// The database must be told which index to walk.
+    /// MySQL with all its indexes: it must be told which one to walk, and reads a page's rows along it.
     pub(super) names_indexes: bool,
 }
 
@@ -181,6 +181,9 @@ pub(super) enum Total<'a> {
     Elsewhere,
     /// By a counter row.
     Counter(Counter<'a>),
+    /// By the counter row of a scope; a column `skipped` tells how many entries come before this bucket
+    /// of level 2.
+    Guided { scope: &'a str, bucket: i64 },
     /// By counting.
     Counted,
 }
@@ -228,7 +231,13 @@ pub(super) fn page<'a>(
     let limit = i64::from(size) + 1;
     let index = walked_index(dialect, matching, order);
     statement.push(dialect.columns);
-    total_column(&mut statement, matching, total);
+    total_column(&mut statement, matching, order, total);
+    if dialect.names_indexes && begins_with_page(matching, order, from) {
+        // A third cheaper than to keep ids and sort their rows.
+        statement.push(" FROM posts p").push(index);
+        range(&mut statement, "p.", matching, order, from, limit);
+        return statement;
+    }
     statement.push(" FROM (");
     match (from, column(order.key)) {
         (From::After(cursor), Some(column)) => {
@@ -237,7 +246,7 @@ pub(super) fn page<'a>(
         }
         (from, _) => {
             statement.push("SELECT id FROM posts").push(index);
-            range(&mut statement, matching, order, from, limit);
+            range(&mut statement, "", matching, order, from, limit);
         }
     }
     // SQLite keeps to the order of a cross join: the page first, not every post in the order of the page.
@@ -246,20 +255,65 @@ pub(super) fn page<'a>(
     statement
 }
 
-fn total_column(statement: &mut Statement, matching: Matching<'_>, total: Total<'_>) {
-    if total == Total::Elsewhere {
-        return;
-    }
-    statement.push(", (SELECT ");
-    match total {
-        Total::Counter(counter) => counted(statement, counter),
-        _ => counting(statement, matching),
+/// Whether a walk reads no entries but those of the page.
+fn begins_with_page(matching: Matching<'_>, order: Order, from: From) -> bool {
+    let is_start = match from {
+        From::Offset(offset) | From::Bucket { offset, .. } => offset == 0,
+        From::After(_) => order.key == SortKey::Created,
     };
-    statement.push(") AS total");
+    is_start && matching.filter.search.is_none()
 }
 
-/// A range of index entries.
-fn range(statement: &mut Statement, matching: Matching<'_>, order: Order, from: From, limit: i64) {
+fn total_column(statement: &mut Statement, matching: Matching<'_>, order: Order, total: Total<'_>) {
+    let counter = match total {
+        Total::Elsewhere => return,
+        Total::Counted => None,
+        Total::Counter(counter) => Some(counter),
+        Total::Guided { scope, .. } => Some(Counter::Scope(scope)),
+    };
+    statement.push(", (SELECT ");
+    match counter {
+        Some(counter) => counted(statement, counter),
+        None => counting(statement, matching),
+    };
+    statement.push(") AS total");
+    if let Total::Guided { scope, bucket } = total {
+        skipped(statement.push(", "), scope, order.direction, bucket);
+    }
+}
+
+/// The sum of the counter rows before a bucket of level 2: those of level 1, then the rest of level 2.
+fn skipped(statement: &mut Statement, scope: &str, direction: Direction, bucket: i64) {
+    let above = bucket / PARTS;
+    let (whole, rest) = match direction {
+        Direction::Descending => (above + 1..i64::MAX, bucket + 1..(above + 1) * PARTS),
+        Direction::Ascending => (0..above, above * PARTS..bucket),
+    };
+    for (level, buckets) in [(1, whole), (2, rest)] {
+        statement
+            .push(if level == 1 { "" } else { " + " })
+            .push("COALESCE((SELECT CAST(SUM(visible) AS SIGNED) FROM post_totals WHERE scope = ")
+            .value(scope)
+            .push(" AND level = ")
+            .integer(level)
+            .push(" AND bucket >= ")
+            .integer(buckets.start)
+            .push(" AND bucket < ")
+            .integer(buckets.end)
+            .push("), 0)");
+    }
+    statement.push(" AS skipped");
+}
+
+/// A range of index entries of a table with this alias.
+fn range(
+    statement: &mut Statement,
+    alias: &str,
+    matching: Matching<'_>,
+    order: Order,
+    from: From,
+    limit: i64,
+) {
     statement.conditions(matching);
     let offset = match from {
         From::Offset(offset) => offset,
@@ -281,7 +335,7 @@ fn range(statement: &mut Statement, matching: Matching<'_>, order: Order, from: 
             0
         }
     };
-    ordered(statement, "", order);
+    ordered(statement, alias, order);
     statement.push(" LIMIT ").integer(limit);
     if offset > 0 {
         statement.push(" OFFSET ").integer(offset);

@@ -7,6 +7,8 @@ pub(super) const WHOLE_BOARD: &str = "";
 pub(super) const LEVEL_1: i64 = 65_536;
 /// Numbers that a bucket of level 2 spans.
 pub(super) const LEVEL_2: i64 = 1_024;
+/// Buckets of level 2 in one of level 1.
+pub(super) const PARTS: i64 = LEVEL_1 / LEVEL_2;
 
 /// The bucket in which the entry after `skipped` others lies, and how many of its own come before:
 /// `buckets` are counts in the list's direction. None if there are not so many.

@@ -16,6 +16,7 @@ use super::machine::{self, Profile};
 use super::report::Report;
 use crate::backends::Backends;
 use crate::cluster::{kubeconfig, manifests};
+use crate::images;
 use crate::paths::Paths;
 use crate::programs::go;
 use crate::programs::mysql::Kind;
@@ -43,9 +44,7 @@ pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Argument
     let binary = if let Some(binary) = &arguments.binary {
         std::path::absolute(binary)?
     } else {
-        let target = ["-p", "post-operator"];
-        let why = "compiling the operator as images carry it";
-        machine::build(paths, progress, (&target, why), arguments.profile)
+        machine::build(paths, progress, &images::PROGRAMS, arguments.profile)
             .await?
             .join("post-operator")
     };

@@ -22,6 +22,8 @@ use crate::progress::{Progress, Step};
 /// Longer than the operator's period of polling, so that each object has at least one pass.
 const WINDOW: Duration = Duration::from_secs(35);
 const PATIENCE: Duration = Duration::from_mins(2);
+/// For rollouts of hundreds at once: as long as the API server takes for ten thousand writes.
+const LONG_PATIENCE: Duration = Duration::from_mins(10);
 const MANY: usize = 1000;
 /// Five a second for a minute.
 const ARRIVALS: usize = 300;
@@ -206,7 +208,7 @@ impl<'a> Bench<'a> {
         self.arrivals(name, report, &step).await?;
         let began = Instant::now();
         many(ARRIVALS..MANY, |n| world.create_full(name, n)).await?;
-        ready.wait(("ready", MANY), PATIENCE, &step).await?;
+        ready.wait(("ready", MANY), LONG_PATIENCE, &step).await?;
         let what = |what: &str| format!("{MANY} with all children: {what}");
         let took = seconds(Some(began.elapsed()));
         let created = what("700 created at once → all ready");

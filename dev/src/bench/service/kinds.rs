@@ -1,25 +1,10 @@
-//! The kinds of requests that are measured: what is sent to the service, and what the ceiling runs
-//! in its place.
+//! The kinds of requests that are measured, and what is sent to the service.
 
 use clap::ValueEnum;
 
 use super::content::Board;
-use super::database::Database;
 use super::limits::{Limit, Measure};
 use super::material::Material;
-
-/// The columns of a post, as the service reads them from a server.
-const COLUMNS: &str = "p.version, p.id, CAST(p.No AS SIGNED) AS number, p.title, p.content, \
-    p.username, p.user_id, p.category, CAST(p.view_count AS SIGNED) AS view_count, \
-    CAST(p.like_count AS SIGNED) AS like_count, CAST(p.comment_count AS SIGNED) AS comment_count, \
-    CAST(p.media_files AS CHAR) AS media_files, \
-    DATE_FORMAT(p.created_at, '%Y-%m-%dT%H:%i:%s') AS created_at, \
-    DATE_FORMAT(p.updated_at, '%Y-%m-%dT%H:%i:%s') AS updated_at";
-
-/// And from a SQLite file.
-const SQLITE_COLUMNS: &str = "p.version, p.id, p.No AS number, p.title, p.content, p.username, \
-    p.user_id, p.category, p.view_count, p.like_count, p.comment_count, p.media_files, p.created_at, \
-    p.updated_at";
 
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -100,7 +85,7 @@ impl Kind {
     }
 
     /// The parts of a mixture, one of each ten requests.
-    fn part(self, number: u64) -> Self {
+    pub(super) fn part(self, number: u64) -> Self {
         match (self, number % 10) {
             (Self::Mixed, 0..4) => Self::List,
             (Self::Mixed, 4..8) => Self::Detail,
@@ -183,7 +168,7 @@ impl Kind {
         }
     }
 
-    fn word(self, material: &Material, n: u64) -> String {
+    pub(super) fn word(self, material: &Material, n: u64) -> String {
         match self {
             Self::SearchRare => material.rare_word(n),
             Self::SearchMissing => Material::missing_word(n),
@@ -191,45 +176,6 @@ impl Kind {
             Self::SearchSpace => Material::two_words(n),
             _ => material.common_word(n),
         }
-    }
-
-    /// The line of the n-th request to the ceiling.
-    pub(super) fn ceiling_line(self, material: &Material, n: u64) -> String {
-        let kind = self.part(n);
-        let text = |value: &str| format!("?{}", encoded("s", value));
-        let values = match kind {
-            Self::Health | Self::List | Self::Browser | Self::Popular | Self::Mixed => {
-                String::new()
-            }
-            Self::Category => text(material.category(n)),
-            Self::Author => text(&material.author(n)),
-            Self::Page5000 => format!("?i={}", material.page_start()),
-            Self::Cursor => format!("?i={}", material.cursor(n).number),
-            Self::Detail | Self::NewViewers | Self::LikeSpread => text(&material.post(n)),
-            Self::LikeOne => text(&material.post(0)),
-            Self::SearchCommon
-            | Self::SearchRare
-            | Self::SearchMissing
-            | Self::SearchCharacter
-            | Self::SearchSpace => text(&format!("%{}%", kind.word(material, n))),
-            Self::PopularDeep => {
-                let cursor = material.popular_cursor(n);
-                let (value, number) = (cursor.value, cursor.number);
-                format!("?i={value}&i={number}&i={value}")
-            }
-            Self::Create => {
-                let (title, content, category) = material.draft(n);
-                let pairs = [("s", &*title), ("s", &*content), ("s", category)];
-                // No two kinds take the same numbers.
-                let first = if self == Self::Mixed {
-                    1_500_000_000
-                } else {
-                    1_000_000_000
-                };
-                format!("?i={}&{}", first + n, all_encoded(&pairs))
-            }
-        };
-        format!("GET\t/{}{values}\t", kind.name())
     }
 
     /// The names of the ceiling's paths that its lines name.
@@ -244,56 +190,6 @@ impl Kind {
             ],
             kind => vec![kind],
         }
-    }
-
-    /// The one statement that the ceiling runs.
-    pub(super) fn statement(self, database: Database) -> Option<String> {
-        let columns = match database {
-            Database::Mysql | Database::Mariadb => COLUMNS,
-            Database::Sqlite => SQLITE_COLUMNS,
-        };
-        let page = |condition: &str, order: &str| {
-            let by = |prefix: &str| order.replace('.', prefix);
-            format!(
-                "SELECT {columns} FROM posts p JOIN (SELECT id FROM posts WHERE status = 'visible' \
-                 {condition} ORDER BY {} LIMIT 11) page ON page.id = p.id ORDER BY {}",
-                by(""),
-                by("p.")
-            )
-        };
-        let (latest, popular) = (".No DESC", ".like_count DESC, .No DESC");
-        Some(match self {
-            Self::Health => return None,
-            Self::List | Self::Browser | Self::Mixed => page("", latest),
-            Self::Category => page("AND category_id = ?", latest),
-            Self::Author => page("AND user_id = ?", latest),
-            Self::Page5000 | Self::Cursor => page("AND No < ?", latest),
-            Self::Detail | Self::NewViewers => {
-                format!("SELECT {columns} FROM posts p WHERE p.id = ? AND p.status = 'visible'")
-            }
-            Self::SearchCommon
-            | Self::SearchRare
-            | Self::SearchMissing
-            | Self::SearchCharacter
-            | Self::SearchSpace => page("AND title LIKE ? ESCAPE '!'", latest),
-            Self::Popular => page("", popular),
-            Self::PopularDeep => popular_after(columns),
-            Self::LikeOne | Self::LikeSpread => {
-                "UPDATE posts SET like_count = like_count + 1 WHERE id = ?".to_owned()
-            }
-            // Where no reader sees it.
-            Self::Create => {
-                let (id, now) = match database {
-                    Database::Mysql | Database::Mariadb => ("REPLACE(UUID(), '-', '')", "NOW()"),
-                    Database::Sqlite => ("lower(hex(randomblob(16)))", "datetime()"),
-                };
-                format!(
-                    "INSERT INTO posts (id, No, username, user_id, title, content, category, \
-                     status, created_at, updated_at) \
-                     VALUES ({id}, ?, 'bench', 'bench', ?, ?, ?, 'deleted', {now}, {now})"
-                )
-            }
-        })
     }
 
     /// What is promised of it on this board.
@@ -347,27 +243,11 @@ impl Kind {
     }
 }
 
-fn popular_after(columns: &str) -> String {
-    let part = |name: &str, condition: &str| {
-        format!(
-            "SELECT * FROM (SELECT id, No, like_count FROM posts WHERE status = 'visible' AND \
-             {condition} ORDER BY like_count DESC, No DESC LIMIT 11) {name}"
-        )
-    };
-    format!(
-        "SELECT {columns} FROM posts p JOIN (SELECT id FROM ({} UNION ALL {}) either ORDER BY \
-         like_count DESC, No DESC LIMIT 11) page ON page.id = p.id ORDER BY p.like_count DESC, \
-         p.No DESC",
-        part("equal", "like_count = ? AND No < ?"),
-        part("beyond", "like_count < ?")
-    )
-}
-
-fn encoded(name: &str, value: &str) -> String {
+pub(super) fn encoded(name: &str, value: &str) -> String {
     all_encoded(&[(name, value)])
 }
 
-fn all_encoded(pairs: &[(&str, &str)]) -> String {
+pub(super) fn all_encoded(pairs: &[(&str, &str)]) -> String {
     let mut text = url::form_urlencoded::Serializer::new(String::new());
     text.extend_pairs(pairs);
     text.finish()
@@ -392,24 +272,6 @@ mod tests {
         let count = parts.iter().filter(|part| writes.contains(part)).count();
         assert_eq!(count, 10);
         assert!(parts.iter().all(|part| Kind::Mixed.parts().contains(part)));
-    }
-
-    #[test]
-    fn statements_have_a_placeholder_for_each_value() {
-        let material = Material::of_board(Board::new(2_000));
-        for kind in Kind::value_variants() {
-            if *kind == Kind::Mixed {
-                continue;
-            }
-            let statement = kind.statement(Database::Mysql).unwrap_or_default();
-            let in_file = kind.statement(Database::Sqlite).unwrap_or_default();
-            assert_eq!(statement.matches('?').count(), in_file.matches('?').count());
-            let line = kind.ceiling_line(&material, 7);
-            let path = line.split('\t').nth(1).unwrap();
-            let values = path.split_once('?').map_or("", |(_, values)| values);
-            let values = url::form_urlencoded::parse(values.as_bytes()).count();
-            assert_eq!(statement.matches('?').count(), values, "{kind:?}");
-        }
     }
 
     #[test]

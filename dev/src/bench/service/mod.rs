@@ -1,5 +1,6 @@
 //! `cargo dev bench service`.
 
+mod ceiling;
 mod content;
 mod counters;
 mod database;
@@ -34,6 +35,7 @@ use self::targets::Target;
 use self::wrk::{Load, Sample, Wrk};
 use super::machine::{self, Profile};
 use crate::backends::Backends;
+use crate::images;
 use crate::packages;
 use crate::paths::Paths;
 use crate::progress::Progress;
@@ -109,21 +111,20 @@ async fn programs(
     progress: &Progress,
     arguments: &Arguments,
 ) -> Result<(PathBuf, PathBuf)> {
-    let build = async |wanted: &[&str], why| {
-        machine::build(paths, progress, (wanted, why), arguments.profile).await
+    const CEILING: &str = "ceiling";
+    let [service, operator] = images::PROGRAMS;
+    // The operator for the sake of what it shares with the service.
+    let packages = match arguments.binary {
+        Some(_) => &[CEILING][..],
+        None => &[service, operator, CEILING],
     };
-    let service = if let Some(binary) = &arguments.binary {
-        std::path::absolute(binary)?
-    } else {
-        let why = "compiling the service as images carry it";
-        build(&["-p", "post-service"], why)
-            .await?
-            .join("post-service")
+    let built = machine::build(paths, progress, packages, arguments.profile).await?;
+    let program = match &arguments.binary {
+        Some(binary) => std::path::absolute(binary)?,
+        None => built.join(service),
     };
-    ensure!(service.is_file(), "no service at {}", service.display());
-    let why = "compiling the ceiling, and what it is compared with shares";
-    let folder = build(&["-p", "dev", "--example", "ceiling"], why).await?;
-    Ok((service, folder.join("examples/ceiling")))
+    ensure!(program.is_file(), "no service at {}", program.display());
+    Ok((program, built.join(CEILING)))
 }
 
 async fn results<'a>(

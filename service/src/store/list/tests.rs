@@ -93,7 +93,7 @@ fn walks_over_the_whole_board_name_their_index_and_no_others_do() {
     assert!(text(&searched, Order::LATEST).contains("posts FORCE INDEX (ix_posts_latest)"));
     assert!(!text(&searched, Order::POPULAR).contains("FORCE"));
     let all = filter(None, None, None);
-    assert!(text(&all, Order::POPULAR).contains("posts FORCE INDEX (ix_posts_likes)"));
+    assert!(text(&all, Order::POPULAR).contains("posts p FORCE INDEX (ix_posts_likes)"));
     for part in [filter(Some("c"), None, None), filter(None, Some("u"), None)] {
         assert!(!text(&part, Order::LATEST).contains("FORCE"));
     }
@@ -109,13 +109,78 @@ fn a_page_tells_the_total_in_a_column() {
     assert!(
         statement.text.starts_with(
             "SELECT p.id, (SELECT visible FROM post_totals WHERE level = 0 AND bucket = 0 \
-             AND scope = ?) AS total FROM (SELECT id FROM posts WHERE"
+             AND scope = ?) AS total FROM posts p WHERE"
         ),
         "{}",
         statement.text
     );
     let text = |text: &str| Value::Text(text.to_owned());
     assert_eq!(statement.values, [text("c"), text("c"), Value::Integer(11)]);
+}
+
+#[test]
+fn rows_are_read_along_the_index_only_where_the_walk_begins_with_the_page() {
+    let (all, searched) = (filter(None, None, None), filter(None, None, Some("q")));
+    let (latest, popular) = (Order::LATEST, Order::POPULAR);
+    let after = |order| {
+        From::After(Cursor {
+            order,
+            value: 3,
+            number: 7,
+        })
+    };
+    let bucket = |offset| From::Bucket { bucket: 2, offset };
+    for (filter, order, from, at_once) in [
+        (&all, latest, From::Offset(0), true),
+        (&all, popular, From::Offset(0), true),
+        (&all, latest, after(latest), true),
+        (&all, latest, bucket(0), true),
+        (&all, latest, From::Offset(1), false),
+        (&all, popular, after(popular), false),
+        (&all, latest, bucket(1), false),
+        (&searched, latest, From::Offset(0), false),
+    ] {
+        let text = page(DIALECT, filter, order, from, 10, Total::Elsewhere).text;
+        assert_eq!(!text.contains("(SELECT id"), at_once, "{text}");
+        // A name alone could mean the column that the statement makes of it.
+        assert!(!at_once || text.contains("ORDER BY p."), "{text}");
+    }
+    let without_indexes = Dialect {
+        names_indexes: false,
+        ..DIALECT
+    };
+    let from = From::Offset(0);
+    let text = page(without_indexes, &all, latest, from, 10, Total::Elsewhere).text;
+    assert!(text.contains("(SELECT id"), "{text}");
+}
+
+#[test]
+fn what_comes_before_a_bucket_is_summed_from_both_levels() {
+    let filter = filter(None, None, None);
+    let bound = |direction| {
+        let order = Order {
+            direction,
+            ..Order::LATEST
+        };
+        let (bucket, offset) = (130, 5);
+        let total = Total::Guided { scope: "", bucket };
+        let from = From::Bucket { bucket, offset };
+        let statement = page(DIALECT, &filter, order, from, 10, total);
+        assert!(statement.text.contains(" AS skipped FROM (SELECT id"));
+        let values = statement
+            .values
+            .into_iter()
+            .filter_map(|value| match value {
+                Value::Integer(number) => Some(number),
+                Value::Text(_) => None,
+            });
+        values.collect::<Vec<_>>()
+    };
+    // Bucket 130 lies in bucket 2 of level 1, which is 128..192 of level 2.
+    let descending = [1, 3, i64::MAX, 2, 131, 192, 131 * 1_024, 11, 5];
+    assert_eq!(bound(Direction::Descending), descending);
+    let ascending = [1, 0, 2, 2, 128, 130, 130 * 1_024, 11, 5];
+    assert_eq!(bound(Direction::Ascending), ascending);
 }
 
 #[test]

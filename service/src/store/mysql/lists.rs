@@ -96,10 +96,7 @@ impl List<'_> {
                 let from = list::plain_start(self.request);
                 self.read_within(connection, total, Some(from)).await
             }
-            Way::Guided(scope) => {
-                let (total, from) = self.seek(connection, scope).await?;
-                self.read_within(connection, total, from).await
-            }
+            Way::Guided(scope) => self.read_guided(connection, scope).await,
         }
     }
 
@@ -122,7 +119,7 @@ impl List<'_> {
     }
 
     /// The page that begins at a place, unless it begins behind the end.
-    async fn read_within(
+    pub(super) async fn read_within(
         &self,
         connection: &mut MySqlConnection,
         total: i64,
@@ -136,7 +133,12 @@ impl List<'_> {
         Ok(self.page(rows, total))
     }
 
-    fn statement(&self, matching: Matching<'_>, from: From, total: Total<'_>) -> Statement {
+    pub(super) fn statement(
+        &self,
+        matching: Matching<'_>,
+        from: From,
+        total: Total<'_>,
+    ) -> Statement {
         let size = self.request.size;
         list::page(self.dialect, matching, self.order, from, size, total)
     }
