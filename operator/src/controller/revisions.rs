@@ -12,10 +12,10 @@ use super::validate::Validated;
 use super::{Context, Error, apply};
 use crate::build::{Credentials, Revision, revision};
 
-/// Accounts of the database that revisions use which may come back.
-pub fn accounts(spec: &Validated, ctx: &Context) -> Vec<String> {
-    let mut accounts: Vec<_> = owned(spec, ctx)
-        .iter()
+/// Accounts of the database that these revisions use: each may come back.
+pub fn accounts(revisions: &[Arc<Revision>]) -> Vec<String> {
+    let accounts = revisions.iter();
+    let mut accounts: Vec<_> = accounts
         .filter_map(|revision| revision.content.account.clone())
         .collect();
     accounts.sort();
@@ -25,9 +25,8 @@ pub fn accounts(spec: &Validated, ctx: &Context) -> Vec<String> {
 
 /// Those that are kept.
 pub fn owned(spec: &Validated, ctx: &Context) -> Vec<Arc<Revision>> {
-    ctx.children
-        .revisions
-        .of(&spec.id)
+    let objects = ctx.children.revisions.of(&spec.id, |_| true);
+    objects
         .iter()
         .filter_map(|object| Revision::parse(&spec.id.name, object))
         .map(Arc::new)
@@ -115,8 +114,9 @@ pub async fn remove_others(
     if needed.is_empty() {
         return Ok(());
     }
-    let mut others = ctx.children.revisions.of(&spec.id);
-    others.retain(|other| !needed.contains(&other.name_any()));
+    let is_needed = |name: &str| needed.iter().any(|needed| needed == name);
+    let revisions = &ctx.children.revisions;
+    let others = revisions.of(&spec.id, |name| !is_needed(name));
     let api = Api::namespaced(ctx.client.clone(), &spec.id.namespace);
     apply::remove(&spec.id, &api, others).await
 }

@@ -27,16 +27,15 @@ pub struct Sight {
     known: Vec<Arc<Revision>>,
 }
 
-/// Looks at the revisions, and finds out what shall run.
+/// Looks at the image that is asked for and the revisions that are kept, and finds out what shall run.
 pub fn look(
     spec: &Validated,
     status: &PostServiceStatus,
     inputs: &Inputs,
-    image: Option<ImageRef>,
+    (image, mut known): (Option<ImageRef>, Vec<Arc<Revision>>),
     credentials: Option<&Credentials>,
     ctx: &Context,
 ) -> Sight {
-    let mut known = revisions::owned(spec, ctx);
     let new = |image: &ImageRef, inputs: &build::PodInputs| {
         revision::new(spec, image, inputs, credentials?, &ctx.settings)
     };

@@ -120,13 +120,14 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Store<K> {
     pub fn owned(&self, uid: &str, wanted: impl Fn(&str) -> bool) -> Vec<Arc<K>> {
         let kept = self.locked();
         let owned = kept.claims.get(uid).into_iter().flatten();
-        kept.unpacked(owned.filter(|key| key.split_once('/').is_some_and(|(_, name)| wanted(name))))
+        kept.unpacked(owned.filter(|key| is_named(key, &wanted)))
     }
 
-    /// The objects that belong to `id`, with an owner reference or without.
-    pub fn of(&self, id: &Identity) -> Vec<Arc<K>> {
+    /// The objects that belong to `id`, with an owner reference or without, and have a name that is
+    /// `wanted`.
+    pub fn of(&self, id: &Identity, wanted: impl Fn(&str) -> bool) -> Vec<Arc<K>> {
         let kept = self.locked();
-        kept.unpacked(kept.of(id))
+        kept.unpacked(kept.of(id).filter(|key| is_named(key, &wanted)))
     }
 }
 
@@ -232,6 +233,11 @@ impl Kept {
     }
 }
 
+/// Whether the name in a key is `wanted`.
+fn is_named(key: &str, wanted: impl Fn(&str) -> bool) -> bool {
+    key.split_once('/').is_some_and(|(_, name)| wanted(name))
+}
+
 fn key(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
@@ -312,7 +318,8 @@ mod tests {
         writer.take(Event::Apply(child("one", &owned_by("a"), "a")));
         writer.take(Event::Apply(child("two", &json!([]), "a")));
         writer.take(Event::Apply(child("three", &owned_by("b"), "a")));
-        assert_eq!(names(store.of(&a)), ["one", "two"]);
+        assert_eq!(names(store.of(&a, |_| true)), ["one", "two"]);
+        assert_eq!(names(store.of(&a, |name| name != "one")), ["two"]);
         assert_eq!(names(store.owned(&a.uid, |_| true)), ["one"]);
         assert!(names(store.owned(&a.uid, |name| name != "one")).is_empty());
         assert!(store.has(&a, "two") && store.has(&b, "three") && !store.has(&a, "three"));
@@ -326,11 +333,11 @@ mod tests {
         let (a, b) = (id("a"), id("b"));
         writer.take(Event::Apply(child("one", &owned_by("a"), "a")));
         writer.take(Event::Apply(child("one", &owned_by("b"), "a")));
-        assert!(store.of(&a).is_empty());
-        assert_eq!(names(store.of(&b)), ["one"]);
+        assert!(store.of(&a, |_| true).is_empty());
+        assert_eq!(names(store.of(&b, |_| true)), ["one"]);
         let gone = writer.take(Event::Delete(child("one", &owned_by("b"), "a")));
         assert_eq!(gone.unwrap().name.as_deref(), Some("one"));
-        assert!(store.of(&b).is_empty() && store.get("ns", "one").is_none());
+        assert!(store.of(&b, |_| true).is_empty() && store.get("ns", "one").is_none());
     }
 
     #[tokio::test]
@@ -340,9 +347,9 @@ mod tests {
         writer.take(Event::Apply(child("old", &owned_by("a"), "a")));
         writer.take(Event::Init);
         writer.take(Event::InitApply(child("new", &owned_by("a"), "a")));
-        assert_eq!(names(store.of(&a)), ["old"]);
+        assert_eq!(names(store.of(&a, |_| true)), ["old"]);
         writer.take(Event::InitDone);
-        assert_eq!(names(store.of(&a)), ["new"]);
+        assert_eq!(names(store.of(&a, |_| true)), ["new"]);
         store.filled().await.unwrap();
     }
 

@@ -38,13 +38,14 @@ pub fn survey(
     building: Option<&build::Credentials>,
     ctx: &Context,
 ) -> Option<Survey> {
-    let kept = revisions::accounts(spec, ctx);
-    let mut observed = observe::observe(spec, status, inputs, credentials, kept, ctx);
+    let kept = revisions::owned(spec, ctx);
+    let accounts = revisions::accounts(&kept);
+    let mut observed = observe::observe(spec, status, inputs, credentials, accounts, ctx);
     if is_known(status) && lacks_answers(spec, &observed) {
         return None;
     }
     let image = rollout::wanted_image(spec, status, observed.image.as_ref());
-    let mut sight = rollouts::look(spec, status, inputs, image, building, ctx);
+    let mut sight = rollouts::look(spec, status, inputs, (image, kept), building, ctx);
     let unsettled = unsettled(spec, &sight, building, ctx);
     sight.aim.unsettled = unsettled.is_some();
     let job = sight.aim.target.as_ref().zip(building);

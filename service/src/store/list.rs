@@ -255,13 +255,16 @@ pub(super) fn page<'a>(
     statement
 }
 
-/// Whether a walk reads no entries but those of the page.
+/// Whether hardly any entries are read but those of the page.
 fn begins_with_page(matching: Matching<'_>, order: Order, from: From) -> bool {
-    let is_start = match from {
-        From::Offset(offset) | From::Bucket { offset, .. } => offset == 0,
-        From::After(_) => order.key == SortKey::Created,
-    };
-    is_start && matching.filter.search.is_none()
+    let [few, ..] = LENGTHS;
+    let are_few = matching.among.is_some_and(|numbers| numbers.len() <= few);
+    let walks_far = matching.filter.search.is_some() && !are_few;
+    !walks_far
+        && match from {
+            From::Offset(offset) | From::Bucket { offset, .. } => are_few || offset == 0,
+            From::After(_) => order.key == SortKey::Created,
+        }
 }
 
 fn total_column(statement: &mut Statement, matching: Matching<'_>, order: Order, total: Total<'_>) {

@@ -24,8 +24,8 @@ use tokio::{
 /// Views that wait to be counted, at most; more are not counted.
 const QUEUE: usize = 50_000;
 /// Views counted in one transaction, at most: few enough for the time that one may take.
-const BATCH: usize = 256;
-/// Two batches begin no closer together: a lone view does not wait, a stream of them gathers.
+const BATCH: usize = 1_024;
+/// A batch begins so long after one that was not full: a lone view does not wait, a stream of them gathers.
 const PACE: Duration = Duration::from_millis(50);
 /// How long to wait after a failure before the batch is tried again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -126,7 +126,7 @@ impl ViewWriter {
             metrics::counter!("views_recorded_total").increment((batch.len() - lost) as u64);
             metrics::counter!("views_lost_total").increment(lost as u64);
             batch.clear();
-            if !self.views.is_closed() {
+            if count < BATCH && !self.views.is_closed() {
                 sleep_until(begun + PACE).await;
             }
         }
@@ -171,10 +171,11 @@ impl fmt::Debug for ViewWriter {
 /// Few different lengths, so that statements with that many placeholders are prepared once each.
 const LENGTHS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
-/// Splits into pieces of these lengths.
-pub(super) fn pieces<T>(mut items: &[T]) -> impl Iterator<Item = &[T]> {
+/// Splits into pieces of these lengths, or of `longest` where there are so many.
+pub(super) fn pieces<T>(mut items: &[T], longest: usize) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let length = LENGTHS.into_iter().find(|length| *length <= items.len())?;
+        let mut lengths = std::iter::once(longest).chain(LENGTHS);
+        let length = lengths.find(|length| *length <= items.len())?;
         let (piece, rest) = items.split_at(length);
         items = rest;
         Some(piece)
@@ -216,9 +217,11 @@ mod tests {
     #[test]
     fn pieces_have_few_lengths_and_lose_nothing() {
         let items: Vec<_> = (0..150).collect();
-        let lengths: Vec<_> = pieces(&items).map(<[_]>::len).collect();
-        assert_eq!(lengths, [64, 64, 16, 4, 2]);
-        assert_eq!(pieces(&items).flatten().copied().collect::<Vec<_>>(), items);
-        assert_eq!(pieces::<u8>(&[]).count(), 0);
+        let lengths = |longest| pieces(&items, longest).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(64), [64, 64, 16, 4, 2]);
+        assert_eq!(lengths(100), [100, 32, 16, 2]);
+        let all = pieces(&items, 64).flatten().copied();
+        assert_eq!(all.collect::<Vec<_>>(), items);
+        assert_eq!(pieces::<u8>(&[], 64).count(), 0);
     }
 }

@@ -54,7 +54,9 @@ on_every_database! {
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{key}");
             assert!(refused.message().contains("Idempotency-Key"), "{}", refused.text);
         }
-        assert_eq!(publish(service, &alice, &"x".repeat(255), &post("t")).await.status, StatusCode::CREATED);
+        for key in ["x".repeat(255), "a key\tof words".into()] {
+            assert_eq!(publish(service, &alice, &key, &post("t")).await.status, StatusCode::CREATED);
+        }
         // A refused draft takes no key.
         assert_eq!(publish(service, &alice, "k", &json!({"title": "t"})).await.status, StatusCode::BAD_REQUEST);
         assert_eq!(publish(service, &alice, "k", &post("t")).await.status, StatusCode::CREATED);

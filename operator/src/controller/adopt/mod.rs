@@ -177,7 +177,7 @@ where
 
 /// Services that were taken over by earlier passes.
 fn adopted_earlier(id: &Identity, ctx: &Context) -> Vec<Arc<Service>> {
-    let mut services = ctx.children.services.of(id);
+    let mut services = ctx.children.services.of(id, |_| true);
     services.retain(|service| is_moved(id, service));
     services
 }

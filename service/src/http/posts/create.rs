@@ -88,7 +88,7 @@ impl From<NewPost> for CreatedPost {
     path = "/posts",
     tag = "posts",
     params(("Idempotency-Key" = Option<String>, Header,
-        min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        min_length = 1, max_length = 255, pattern = r"^[!-~]([\t -~]*[!-~])?$",
         description = "Chosen by the client, at most 255 bytes; for 24 hours the same key of the \
                        same user publishes once", example = "3f0c7e0e-9b0a-4f7e-8a57-0a1f0b6f8f10")),
     request_body = CreatePost,

@@ -119,7 +119,7 @@ fn a_page_tells_the_total_in_a_column() {
 }
 
 #[test]
-fn rows_are_read_along_the_index_only_where_the_walk_begins_with_the_page() {
+fn rows_are_read_along_the_index_only_where_hardly_any_but_the_pages_are() {
     let (all, searched) = (filter(None, None, None), filter(None, None, Some("q")));
     let (latest, popular) = (Order::LATEST, Order::POPULAR);
     let after = |order| {
@@ -144,6 +144,17 @@ fn rows_are_read_along_the_index_only_where_the_walk_begins_with_the_page() {
         assert_eq!(!text.contains("(SELECT id"), at_once, "{text}");
         // A name alone could mean the column that the statement makes of it.
         assert!(!at_once || text.contains("ORDER BY p."), "{text}");
+    }
+    for (numbers, order, from, at_once) in [
+        (&[1; 16][..], latest, From::Offset(3), true),
+        (&[1; 16], popular, From::Offset(3), true),
+        (&[1; 16], latest, after(latest), true),
+        (&[1; 16], popular, after(popular), false),
+        (&[1; 17], latest, From::Offset(0), false),
+    ] {
+        let matching = Matching::among(&searched, numbers);
+        let text = page(DIALECT, matching, order, from, 10, Total::Elsewhere).text;
+        assert_eq!(!text.contains("(SELECT id"), at_once, "{text}");
     }
     let without_indexes = Dialect {
         names_indexes: false,

@@ -177,9 +177,9 @@ enum FoundRow {
 
 impl FromRow<'_, MySqlRow> for FoundRow {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
-        let viewed: Option<Vec<u8>> = row.try_get("viewed")?;
+        let viewed: Option<Vec<u8>> = row.try_get(POST_COLUMNS)?;
         Ok(match viewed {
-            Some(post) => Self::View(post, row.try_get("viewer")?),
+            Some(post) => Self::View(post, row.try_get(POST_COLUMNS + 1)?),
             None => Self::Post(Box::new(PostRow::from_row(row)?)),
         })
     }

@@ -10,10 +10,21 @@ use jiff::civil::Date;
 use sqlx::{Connection, MySqlConnection};
 use std::collections::{BTreeMap, HashSet};
 
+/// Views that one statement inserts, at most.
+const INSERTED: usize = 256;
+/// Views or posts that one statement looks for, at most: each costs more the more there are.
+const EXAMINED: usize = 64;
+
 #[async_trait]
 impl ViewStore for MySqlStore {
     async fn record_views(&self, views: &[View]) -> Result<(), StoreError> {
-        while !attempt!(self.writing(), |connection| record(connection, views))? {}
+        // Who reads a post that a view of is stored asks for none: nearly always all are new.
+        let mut new: Vec<&View> = views.iter().collect();
+        while !attempt!(self.writing(), |connection| record(connection, &new))? {
+            let known = attempt!(self.writing(), |connection| known(connection, views))?;
+            let is_new = |view: &&View| !known.contains(&key(view));
+            new = views.iter().filter(is_new).collect();
+        }
         Ok(())
     }
 
@@ -26,36 +37,35 @@ impl ViewStore for MySqlStore {
     }
 }
 
-/// Stores those views that are not stored yet and counts exactly them. False if another process
-/// stored one of them at the same moment: the next attempt sees it.
-async fn record(connection: &mut MySqlConnection, views: &[View]) -> Result<bool, sqlx::Error> {
-    let known = known(connection, views).await?;
-    let new: Vec<&View> = views
-        .iter()
-        .filter(|view| {
-            !known.contains(&(view.post.as_str().as_bytes().to_vec(), view.viewer.to_vec()))
-        })
-        .collect();
-    if new.is_empty() {
+/// Post and viewer. (A viewer's hash is another one each day.)
+type Key = (Vec<u8>, Vec<u8>);
+
+fn key(view: &View) -> Key {
+    (view.post.as_str().as_bytes().to_vec(), view.viewer.to_vec())
+}
+
+/// Stores and counts these views. False, and nothing done, if one of them is stored already.
+async fn record(connection: &mut MySqlConnection, views: &[&View]) -> Result<bool, sqlx::Error> {
+    if views.is_empty() {
         return Ok(true);
     }
     let mut transaction = connection.begin().await?;
-    if insert(&mut transaction, &new).await? < new.len() as u64 {
+    if insert(&mut transaction, views).await? < views.len() as u64 {
         transaction.rollback().await?;
         return Ok(false);
     }
-    count(&mut transaction, &new).await?;
+    count(&mut transaction, views).await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-/// Which of these are stored: post and viewer. (A viewer's hash is another one each day.)
+/// Which of these are stored.
 async fn known(
     connection: &mut MySqlConnection,
     views: &[View],
-) -> Result<HashSet<(Vec<u8>, Vec<u8>)>, sqlx::Error> {
+) -> Result<HashSet<Key>, sqlx::Error> {
     let mut known = HashSet::new();
-    for piece in pieces(views) {
+    for piece in pieces(views, EXAMINED) {
         // Alternatives of equalities, which both servers turn into index look-ups.
         let text = format!(
             "SELECT CAST(post_id AS BINARY), viewer FROM post_views WHERE {}",
@@ -80,7 +90,7 @@ async fn known(
 /// Inserts views in their order, which is every writer's, and tells how many were new.
 async fn insert(transaction: &mut MySqlConnection, views: &[&View]) -> Result<u64, sqlx::Error> {
     let mut inserted = 0;
-    for piece in pieces(views) {
+    for piece in pieces(views, INSERTED) {
         let text = format!(
             "INSERT IGNORE INTO post_views (day, post_id, viewer) VALUES {}",
             list(piece.len(), "(?, ?, ?)", ", ")
@@ -104,7 +114,7 @@ async fn count(transaction: &mut MySqlConnection, views: &[&View]) -> Result<(),
         *counts.entry(&view.post).or_default() += 1;
     }
     let counts: Vec<_> = counts.into_iter().collect();
-    for piece in pieces(&counts) {
+    for piece in pieces(&counts, EXAMINED) {
         let text = format!(
             "UPDATE posts SET view_count = COALESCE(view_count, 0) + CASE id {} ELSE 0 END, \
              updated_at = updated_at WHERE id IN ({})",

@@ -11,8 +11,9 @@ use std::{
 
 /// Grams that are looked up for a word: longer ones are then compared with the titles found.
 const GRAMS: usize = 8;
-/// Rows that are read at first.
-const FIRST_ROWS: usize = 24;
+/// Rows that are read at first: enough for a word that one title of sixty has. For one that more titles
+/// have they are too many, which costs less than to read twice.
+const FIRST_ROWS: usize = 64;
 /// Rows that are read at once, at most: each holds a few kilobytes of each gram.
 const MOST_ROWS: usize = 256;
 /// Rows that a search may read without a turn: what no title has although each of its grams is common
@@ -144,6 +145,9 @@ impl Candidates {
                 let (bucket, found) = word.found(row)?;
                 numbers.extend(found);
                 below = bucket;
+                if numbers.len() > most() {
+                    break;
+                }
             }
             read += rows.len();
             if numbers.len() > most() || rows.len() < limit {
