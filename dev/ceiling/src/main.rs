@@ -1,5 +1,5 @@
-//! The least that could answer a request of the service: axum and sqlx, one plain statement a
-//! request, and as many bytes as the service's answer. `cargo dev bench service` compares with it.
+//! The least that could answer a request of the service: axum and sqlx, the one statement that a
+//! request is worth, and as many bytes as the answer. `cargo dev bench service` compares with it.
 //!
 //! `CEILING` names, as JSON, its address, the database and for each path the statement and the
 //! length of the answer. The query string's values are bound in their order: `i` whole numbers,
