@@ -2,7 +2,7 @@
 //!
 //! Statements are put together from constant fragments by filter, order and start: a small fixed
 //! set of texts, so that prepared statements are reused. Values are always bound. Only index
-//! entries are walked to reach a page; full rows are read for the page alone. [`total`] tells how
+//! entries are walked to reach a page; full rows are read for the page alone. [`mod@total`] tells how
 //! many posts there are.
 
 use super::totals::LEVEL_2;
