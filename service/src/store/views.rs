@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Views in the database.
 #[async_trait]
 pub trait ViewStore {
-    /// Counts those of these views (a few hundred at most, all different, sorted) that are not counted
+    /// Counts those of these views (a thousand or so at most, all different, sorted) that are not counted
     /// yet; repeating it changes nothing.
     async fn record_views(&self, views: &[View]) -> Result<(), StoreError>;
 
