@@ -9,6 +9,7 @@ use crate::board::View;
 use async_trait::async_trait;
 use jiff::civil::Date;
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -135,27 +136,26 @@ impl ViewWriter {
 
 impl ViewWriter {
     /// Stores a batch, however long the database is away. What it refuses for good (a counter at its
-    /// end, say) must not keep the others waiting: the batch is halved until that one view is found
-    /// and lost. Tells how many were.
+    /// end, say) must not keep the others waiting, nor what it cannot store now (a locked post), and what
+    /// takes it too long must become less: a batch that failed is halved, and the halves wait behind the
+    /// others. Tells how many views were refused, each by itself, and are lost.
     async fn record(&self, batch: &[View]) -> usize {
-        let mut pieces = vec![batch];
+        let mut pieces = VecDeque::from([batch]);
         let mut lost = 0;
-        while let Some(piece) = pieces.pop() {
-            match self.store.record_views(piece).await {
-                Ok(()) => {}
-                Err(StoreError::Unavailable(error)) => {
-                    tracing::warn!(%error, views = piece.len(), "cannot count views, trying again");
-                    pieces.push(piece);
-                    sleep(PATIENCE).await;
-                }
-                Err(error) if piece.len() == 1 => {
-                    tracing::error!(%error, "cannot count a view");
-                    lost += 1;
-                }
-                Err(_) => {
-                    let (first, second) = piece.split_at(piece.len() / 2);
-                    pieces.extend([second, first]);
-                }
+        while let Some(piece) = pieces.pop_front() {
+            let Err(error) = self.store.record_views(piece).await else {
+                continue;
+            };
+            let is_refused = !matches!(error, StoreError::Unavailable(_));
+            if is_refused && piece.len() == 1 {
+                tracing::error!(%error, "cannot count a view");
+                lost += 1;
+                continue;
+            }
+            pieces.extend(piece.chunks(piece.len().div_ceil(2)));
+            if !is_refused {
+                tracing::warn!(%error, views = piece.len(), "cannot count views, trying again");
+                sleep(PATIENCE).await;
             }
         }
         lost
@@ -169,7 +169,7 @@ impl fmt::Debug for ViewWriter {
 }
 
 /// Few different lengths, so that statements with that many placeholders are prepared once each.
-const LENGTHS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+const LENGTHS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// Splits into pieces of these lengths, or of `longest` where there are so many.
 pub(super) fn pieces<T>(mut items: &[T], longest: usize) -> impl Iterator<Item = &[T]> {

@@ -5,8 +5,10 @@ use crate::kit::{
 };
 use futures::future::join_all;
 use nix::sys::signal::Signal;
-use post_service::store;
+use post_service::board::ViewerHash;
+use post_service::store::{self, Views};
 use reqwest::{Method, StatusCode};
+use sqlx::{Connection, Executor, MySqlConnection};
 
 async fn view(service: &Service, id: &str, viewer: &str) -> i64 {
     let request = service.request(Method::GET, &format!("/api/v1/posts/{id}"));
@@ -107,6 +109,41 @@ async fn two_processes_count_a_viewer_once_on_mysql() {
     join_all(views).await;
     until("all are stored", async || stored(&one, &id).await == 100).await;
     assert_eq!(view(&one, &id, "viewer 0").await, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_somebody_locks_keeps_views_of_no_other_waiting_on_mysql() {
+    let Some(database) = Database::mysql().await else {
+        return;
+    };
+    let service = Service::on(database).await;
+    let alice = tokens::alice();
+    let locked = service.publish(&alice, "locked", "c").await;
+    let free = service.publish(&alice, "free", "c").await;
+    let store = store::open(&service.database().url(), None, 2).await;
+    let (views, writer) = Views::new(store.expect("a store"));
+    let now = "2026-01-01T00:00:00".parse().expect("a time");
+    let viewers = ViewerHash::new("test");
+    for (post, viewer) in [(&locked, "one"), (&free, "one"), (&free, "two")] {
+        let post = post.parse().expect("an id");
+        views.record(viewers.view(&post, viewer, now));
+    }
+    drop(views);
+
+    let url = service.database().url_text();
+    let mut holder = MySqlConnection::connect(&url).await.expect("a connection");
+    let lock = format!("BEGIN; SELECT 1 FROM posts WHERE id = '{locked}' FOR UPDATE");
+    holder.execute(lock.as_str()).await.expect("a lock");
+    let writer = tokio::spawn(writer.run());
+    until("the others are stored", async || {
+        stored(&service, &free).await == 2
+    })
+    .await;
+    assert_eq!(stored(&service, &locked).await, 0);
+    holder.execute("ROLLBACK").await.expect("no lock");
+    writer.await.expect("an end");
+    assert_eq!(stored(&service, &locked).await, 1);
+    assert_eq!(stored(&service, &free).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,16 +3,19 @@
 use super::MySqlStore;
 use crate::{
     board::{PostId, View},
-    store::{StoreError, ViewStore, views::pieces},
+    store::{
+        StoreError, ViewStore,
+        views::{padded, pieces},
+    },
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
 use sqlx::{Connection, MySqlConnection};
 use std::collections::{BTreeMap, HashSet};
 
-/// Views that one statement inserts, at most.
-const INSERTED: usize = 256;
-/// Views or posts that one statement looks for, at most: each costs more the more there are.
+/// Views that one statement inserts, or posts that it changes, at most.
+const WRITTEN: usize = 256;
+/// Views that one statement looks for, at most: each costs more the more there are.
 const EXAMINED: usize = 64;
 
 #[async_trait]
@@ -90,7 +93,7 @@ async fn known(
 /// Inserts views in their order, which is every writer's, and tells how many were new.
 async fn insert(transaction: &mut MySqlConnection, views: &[&View]) -> Result<u64, sqlx::Error> {
     let mut inserted = 0;
-    for piece in pieces(views, INSERTED) {
+    for piece in pieces(views, WRITTEN) {
         let text = format!(
             "INSERT IGNORE INTO post_views (day, post_id, viewer) VALUES {}",
             list(piece.len(), "(?, ?, ?)", ", ")
@@ -114,15 +117,21 @@ async fn count(transaction: &mut MySqlConnection, views: &[&View]) -> Result<(),
         *counts.entry(&view.post).or_default() += 1;
     }
     let counts: Vec<_> = counts.into_iter().collect();
-    for piece in pieces(&counts, EXAMINED) {
+    for piece in pieces(&counts, WRITTEN) {
+        // Most have one view. An alternative costs a comparison of each row with its id.
+        let several: Vec<_> = piece.iter().filter(|(_, count)| *count > 1).collect();
+        let several = padded(&several);
+        let added = match several.len() {
+            0 => "1".to_owned(),
+            length => format!("CASE id {} ELSE 1 END", list(length, "WHEN ? THEN ?", " ")),
+        };
         let text = format!(
-            "UPDATE posts SET view_count = COALESCE(view_count, 0) + CASE id {} ELSE 0 END, \
+            "UPDATE posts SET view_count = COALESCE(view_count, 0) + {added}, \
              updated_at = updated_at WHERE id IN ({})",
-            list(piece.len(), "WHEN ? THEN ?", " "),
             list(piece.len(), "?", ", ")
         );
         let mut query = sqlx::query(&text);
-        for (post, count) in piece {
+        for (post, count) in several {
             query = query.bind(post.as_str()).bind(*count);
         }
         for (post, _) in piece {
