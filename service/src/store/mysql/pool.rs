@@ -16,7 +16,7 @@ const ACQUIRE_TIME: Duration = Duration::from_secs(3);
 /// Pauses between attempts to connect to a server that refuses: twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// How long a connection lives: those of a crowd end with it, and a server that was added gets its share.
+/// How long a connection lives: a server that was added gets its share.
 const LIFETIME: Duration = Duration::from_mins(10);
 /// How long a connection is given for a ping or a farewell.
 pub(super) const PING_TIME: Duration = Duration::from_secs(1);
@@ -36,8 +36,8 @@ impl Pool {
         let config = PoolConfig {
             max_size,
             timeouts: Timeouts::default(),
-            // All are used by and by, so that those which have lived long enough are found.
-            queue_mode: QueueMode::Fifo,
+            // One that has just been used is warm, here and in the server: a lone list takes a tenth less.
+            queue_mode: QueueMode::Lifo,
         };
         #[expect(
             clippy::expect_used,
@@ -63,10 +63,14 @@ impl Pool {
                 PoolError::Closed => sqlx::Error::PoolClosed,
                 _ => sqlx::Error::PoolTimedOut,
             })?;
-            if Object::metrics(&connection).created.elapsed() < LIFETIME {
+            if is_young(Object::metrics(&connection)) {
                 return Ok(Leased(Some(connection)));
             }
-            tokio::spawn(timeout(PING_TIME, Object::take(connection).close()));
+            // With it go those that a crowd has left and that nobody would find.
+            let idle = self.connections.retain(|_, metrics| is_young(&metrics));
+            for old in idle.removed.into_iter().chain([Object::take(connection)]) {
+                tokio::spawn(timeout(PING_TIME, old.close()));
+            }
         }
     }
 
@@ -97,6 +101,10 @@ impl Pool {
         };
         let _ = timeout(OPERATION_TIME, others).await;
     }
+}
+
+fn is_young(metrics: &Metrics) -> bool {
+    metrics.created.elapsed() < LIFETIME
 }
 
 /// Where connections lead.
