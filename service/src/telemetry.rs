@@ -28,6 +28,8 @@ use url::Url;
 const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0,
 ];
+/// How often request times are put into their buckets: in five seconds a crowd's take megabytes.
+const TIDIED: Duration = Duration::from_millis(250);
 
 /// Why telemetry does not start.
 #[derive(Debug, Error)]
@@ -91,11 +93,11 @@ pub fn metrics() -> Result<&'static PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Puts measured times into their buckets now and then, for ever; spawn it. Until then each is kept
-/// by itself, so that this must go on even where nobody asks for metrics.
+/// Puts measured times into their buckets now and then, for ever; spawn it. Until then each takes 24 bytes by
+/// itself, so that this must go on even where nobody asks for metrics.
 pub async fn tidy(metrics: &'static PrometheusHandle) {
     loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(TIDIED).await;
         metrics.run_upkeep();
     }
 }
