@@ -145,7 +145,7 @@ pub fn router(app: App, gate: &Gate) -> Router {
         trusted_proxies: gate.trusted_proxies.clone(),
     });
     routes
-        .merge(docs::router(api))
+        .merge(docs::router(&api))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::wrong_method)
         // From outside in. One layer of many parts: each layer of a router's costs every request
