@@ -27,7 +27,26 @@ enum Sign {
     Module(&'static str),
 }
 
-/// What the local cluster and all tests need.
+/// What compiling needs.
+pub const BUILD: &[Package] = &[
+    Package {
+        name: "gcc",
+        shown_by: Sign::Program("cc"),
+        why: "links the Rust programs",
+    },
+    Package {
+        name: "libc6-dev",
+        shown_by: Sign::File("/usr/lib/x86_64-linux-gnu/libc.a"),
+        why: "links the Rust programs",
+    },
+    Package {
+        name: "make",
+        shown_by: Sign::Program("make"),
+        why: "compiles the service's allocator",
+    },
+];
+
+/// What the local cluster and the tests that use parts of it need.
 pub const CLUSTER: &[Package] = &[
     Package {
         name: "containerd",
@@ -58,16 +77,6 @@ pub const CLUSTER: &[Package] = &[
         name: "iproute2",
         shown_by: Sign::Program("ip"),
         why: "makes the network bridge",
-    },
-    Package {
-        name: "gcc",
-        shown_by: Sign::Program("cc"),
-        why: "links the Rust programs",
-    },
-    Package {
-        name: "libc6-dev",
-        shown_by: Sign::File("/usr/lib/x86_64-linux-gnu/libc.a"),
-        why: "links the Rust programs",
     },
     Package {
         name: "python3",

@@ -89,7 +89,7 @@ async fn prepare(paths: &Paths, progress: &Progress) -> Result<Local> {
         progress.line("clearing what an earlier run left");
         down::stop_all(paths).await?;
     }
-    packages::install(paths, progress, &[packages::CLUSTER]).await?;
+    packages::install(paths, progress, &[packages::BUILD, packages::CLUSTER]).await?;
     std::fs::create_dir_all(&paths.run)?;
     std::fs::create_dir_all(paths.logs())?;
     state::own(paths)?;

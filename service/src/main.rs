@@ -1,6 +1,5 @@
 //! The `post-service` program: each command is one function call.
 
-use mimalloc::MiMalloc;
 use post_service::{
     cli::{Cli, Command, ReadError},
     config::Settings,
@@ -9,9 +8,10 @@ use post_service::{
     telemetry,
 };
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// `EX_TEMPFAIL` of sysexits.h: the same run may succeed later.
 const TEMPORARY_FAILURE: u8 = 75;

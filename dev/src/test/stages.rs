@@ -37,6 +37,7 @@ pub(super) async fn run(
     stage: Stage,
     full: bool,
 ) -> Result<Outcome> {
+    install_packages(paths, progress, &[packages::BUILD]).await?;
     match stage {
         Stage::Lint => lint(paths, progress).await,
         Stage::Unit => {

@@ -42,6 +42,8 @@ use crate::progress::Progress;
 
 /// Connections that requests are sent on, the most telling number first.
 const CONNECTIONS: [u32; 3] = [16, 1, 256];
+/// How long after the last request memory is looked at once more.
+const CALM: Duration = Duration::from_secs(5);
 /// Answers whose length the ceiling's answers have on average.
 const ANSWERS: u64 = 8;
 
@@ -82,7 +84,7 @@ pub(super) struct Arguments {
 
 /// Builds, fills a database, measures, prints and writes.
 pub(super) async fn run(paths: &Paths, progress: &Progress, arguments: &Arguments) -> Result<()> {
-    packages::install(paths, progress, &[packages::LOAD]).await?;
+    packages::install(paths, progress, &[packages::BUILD, packages::LOAD]).await?;
     let (service, ceiling) = programs(paths, progress, arguments).await?;
     let backends = Backends::new(paths, progress)?;
     let dataset = Dataset {
@@ -213,8 +215,16 @@ async fn measure(
         "deadlocks, those of the ceiling among them",
         format!("{deadlocks:.0}"),
     )?;
-    let resident = bench.service.resident()?;
-    results.fact("RSS at the end", format!("{resident:.1} MiB"))?;
+    let calm = async |_step| {
+        tokio::time::sleep(CALM).await;
+        bench.service.resident()
+    };
+    let why = "waiting for what the service gives back";
+    let resident = dataset.progress.step("memory", why, calm).await?;
+    results.fact(
+        "RSS five seconds after the last request",
+        format!("{resident:.1} MiB (limit 25 MiB)"),
+    )?;
     bench.ceiling.stop().await?;
     bench.service.stop().await
 }
