@@ -227,4 +227,14 @@ mod tests {
             assert_eq!(statement.matches('?').count(), values, "{kind:?}");
         }
     }
+
+    #[test]
+    fn posts_have_the_columns_that_the_service_reads() {
+        let plain = |text: &str| text.replace(['\\', ' ', '\n'], "");
+        let server = plain(include_str!("../../../../service/src/store/mysql/mod.rs"));
+        let columns = COLUMNS.strip_prefix("p.version AS version, ").unwrap();
+        assert!(server.contains(&plain(columns)));
+        let file = plain(include_str!("../../../../service/src/store/sqlite/mod.rs"));
+        assert!(file.contains(&plain(SQLITE_COLUMNS)));
+    }
 }
