@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::yield_now};
 use tracing::{Instrument, Span};
 
 /// How much is read at once.
@@ -103,7 +103,17 @@ impl<K: Ord, V> Inner<K, V> {
         Some(batch)
     }
 
-    /// The batch to begin after one has ended.
+    /// Whether anybody waits when a batch has ended. If nobody does, its place is free.
+    fn is_wanted(&self) -> bool {
+        let mut queue = lock(&self.queue);
+        let is_wanted = !queue.waiting.is_empty();
+        if !is_wanted {
+            queue.in_flight -= 1;
+        }
+        is_wanted
+    }
+
+    /// The batch to begin after one has ended. If nobody waits any more, its place is free.
     fn follow(&self) -> Option<Batch<K, V>> {
         let mut queue = lock(&self.queue);
         let batch = self.next_batch(&mut queue);
@@ -137,18 +147,21 @@ where
 {
     count_run(collected.name);
     first.run(&*collected.read).await;
-    if let Some(next) = collected.follow() {
-        tokio::spawn(run(collected, next));
+    if collected.is_wanted() {
+        tokio::spawn(run(collected));
     }
 }
 
-/// Batches, one after the other, as long as anybody waits.
-async fn run<K: Ord, V: Clone>(collected: Arc<Inner<K, V>>, first: Batch<K, V>) {
-    let mut next = Some(first);
-    while let Some(batch) = next {
+/// Batches, one after the other, as long as anybody waits. Before each of them all go first who can, as in
+/// [`Shared`](super::Shared).
+async fn run<K: Ord, V: Clone>(collected: Arc<Inner<K, V>>) {
+    loop {
+        yield_now().await;
+        let Some(batch) = collected.follow() else {
+            return;
+        };
         count_run(collected.name);
         batch.run(&*collected.read).await;
-        next = collected.follow();
     }
 }
 

@@ -6,7 +6,9 @@
 //! the very same, [`Collected`] for those that want one row each.
 //!
 //! A request that finds nothing running begins its read at once: there is no timer and nothing to
-//! wait for. While reads run, others gather; so batches grow with the load and with nothing else.
+//! wait for. While reads run, others gather; so batches grow with the load and with nothing else. Between
+//! two reads the runtime's other tasks have their turn: those who have just been answered, and requests
+//! that have arrived, whose wishes the next read then holds too.
 //!
 //! Nothing in here knows SQL or HTTP. A request that finds nothing running does its read itself, as if
 //! nobody else were there; should its client go away, a task goes on for those who have joined. What

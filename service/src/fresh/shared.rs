@@ -8,7 +8,7 @@ use std::{
     hash::Hash,
     sync::{Arc, Mutex},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::yield_now};
 use tracing::{Instrument, Span};
 
 /// Reads by key: of each key at most one runs, and those who ask meanwhile share the next.
@@ -112,22 +112,38 @@ where
 {
     count_run(name);
     first.run().await;
-    if let Some(next) = take_next(&keys, &key) {
-        tokio::spawn(run(name, keys, key, next));
+    if is_wanted(&keys, &key) {
+        tokio::spawn(run(name, keys, key));
     }
 }
 
-/// Reads of one key, one after the other, as long as anybody asks.
-async fn run<K, V>(name: &'static str, keys: Keys<K, V>, key: K, first: Batch<V>)
+/// Reads of one key, one after the other, as long as anybody asks. Before each of them all go first who can:
+/// who has just been answered may ask again, and whose request has arrived may join.
+async fn run<K, V>(name: &'static str, keys: Keys<K, V>, key: K)
 where
     K: Eq + Hash,
 {
-    let mut next = Some(first);
-    while let Some(batch) = next {
+    loop {
+        yield_now().await;
+        let Some(batch) = take_next(&keys, &key) else {
+            return;
+        };
         count_run(name);
         batch.run().await;
-        next = take_next(&keys, &key);
     }
+}
+
+/// Whether somebody waits for the next read. If nobody does, the key is forgotten.
+fn is_wanted<K, V>(keys: &Keys<K, V>, key: &K) -> bool
+where
+    K: Eq + Hash,
+{
+    let mut keys = lock(keys);
+    let is_wanted = keys.get(key).is_some_and(Option::is_some);
+    if !is_wanted {
+        keys.remove(key);
+    }
+    is_wanted
 }
 
 /// The read to begin now: nobody can join it any more. Without one the key is forgotten.
