@@ -41,6 +41,30 @@ async fn a_request_joins_only_a_read_that_has_not_begun() {
     until("nothing is left", || lock(&reads.keys).is_empty()).await;
 }
 
+#[tokio::test]
+async fn who_has_been_answered_and_asks_again_joins_the_next_read() {
+    let (reads, database) = (Reads::new("test"), Database::slow());
+    let ask_thrice = || {
+        let (reads, database) = (reads.clone(), database.clone());
+        tokio::spawn(async move {
+            let mut answers = [0; 3];
+            for answer in &mut answers {
+                *answer = reads.read("k", || Ok(database.read())).await.unwrap();
+            }
+            answers
+        })
+    };
+    let first = ask_thrice();
+    until("the first begins", || database.begun() == 1).await;
+    let second = ask_thrice();
+    until("the second waits", || waiting(&reads, "k") == 1).await;
+    for _ in 0..4 {
+        database.let_go();
+    }
+    assert_eq!(first.await.unwrap(), [1, 2, 3]);
+    assert_eq!(second.await.unwrap(), [2, 3, 4]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_costs_two_reads() {
     let (reads, database) = (Reads::new("test"), Database::slow());
