@@ -112,7 +112,7 @@ async fn two_processes_count_a_viewer_once_on_mysql() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_post_that_somebody_locks_keeps_views_of_no_other_waiting_on_mysql() {
+async fn a_post_that_somebody_locks_keeps_no_other_views_of_its_batch_waiting_on_mysql() {
     let Some(database) = Database::mysql().await else {
         return;
     };
