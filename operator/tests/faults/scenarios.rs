@@ -201,6 +201,15 @@ impl Scenario {
         self.before.is_some()
     }
 
+    /// Whether the `PostService` has the same generation afterwards: its status does not tell
+    /// whether the operator has heard of what happened.
+    pub fn keeps_the_generation(&self) -> bool {
+        matches!(
+            self.act,
+            Act::Secret(..) | Act::Delete(_) | Act::Annotate(_)
+        )
+    }
+
     /// Does what the story is about.
     pub async fn act(&self, case: &Case) {
         match &self.act {

@@ -159,14 +159,23 @@ impl Case {
         self.catch_up().await;
     }
 
-    /// Deletes an object in the background.
+    /// Deletes an object in the background, and waits until the mirror no longer shows it as it
+    /// was.
     pub async fn delete(&self, kind: &str, name: &str) {
         let api: Api<DynamicObject> = Api::namespaced_with(
             self.world.client.clone(),
             &self.world.namespace,
             &resource_of(kind),
         );
+        let key = (kind.to_owned(), name.to_owned());
+        let before = self.namespace().objects.get(&key).cloned();
         api.delete(name, &DeleteParams::background()).await.unwrap();
+        let seen = self
+            .cluster
+            .wait(&self.world.namespace, PATIENCE, |namespace| {
+                namespace.objects.get(&key) != before.as_ref()
+            });
+        assert!(seen.await, "the mirror is stuck");
         self.catch_up().await;
     }
 
@@ -234,14 +243,19 @@ impl Case {
     pub async fn writes_of_a_pass(&self) -> Vec<String> {
         let reads = self.proxy.secret_reads();
         self.poke().await;
+        self.passed(reads).await;
+        self.settle(Duration::from_millis(150)).await;
+        let written = self.proxy.writes().into_iter().map(|write| write.what);
+        written.collect()
+    }
+
+    /// Waits for a pass since the proxy had counted `reads` reads of Secrets: each reads both.
+    pub async fn passed(&self, reads: usize) {
         let begun = std::time::Instant::now();
         while self.proxy.secret_reads() < reads + 2 {
             assert!(begun.elapsed() < PATIENCE, "no pass: {}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.settle(Duration::from_millis(150)).await;
-        let written = self.proxy.writes().into_iter().map(|write| write.what);
-        written.collect()
     }
 
     /// The operator's last log lines.
