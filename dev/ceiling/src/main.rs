@@ -1,21 +1,22 @@
 //! The least that could answer a request of the service: axum and sqlx, the one statement that a
-//! request is worth, and as many bytes as the answer. `cargo dev bench service` compares with it.
+//! request is worth, and the posts that it finds as the service writes them. `cargo dev bench service`
+//! compares with it.
 //!
 //! `CEILING` names, as JSON, its address, the database and for each path the statement and the
-//! length of the answer. The query string's values are bound in their order: `i` whole numbers,
-//! anything else text.
+//! length of the answer: blanks stand for what the service's envelope says besides. The query string's
+//! values are bound in their order: `i` whole numbers, anything else text.
 #![expect(clippy::unwrap_used, reason = "a broken yardstick shall be seen")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 
@@ -34,9 +35,83 @@ struct Route {
     bytes: usize,
 }
 
-struct Ready {
-    statement: Option<String>,
-    answer: Bytes,
+/// Posts on a page; statements find one more, which tells whether there is another page.
+const PAGE: usize = 10;
+
+/// A post's columns, as statements begin with them.
+type Columns = (
+    i64,
+    String,
+    i64,
+    String,
+    String,
+    String,
+    Option<String>,
+    String,
+    i64,
+    i64,
+    i64,
+    Option<String>,
+    String,
+    String,
+);
+
+/// A post as the service writes it.
+#[derive(Serialize)]
+struct Post {
+    id: String,
+    title: String,
+    content: String,
+    username: String,
+    user_id: Option<String>,
+    category: String,
+    view_count: i64,
+    like_count: i64,
+    comment_count: i64,
+    media_count: usize,
+    media_files: Vec<Value>,
+    created_at: String,
+    updated_at: String,
+    version: i64,
+}
+
+impl From<Columns> for Post {
+    fn from(columns: Columns) -> Self {
+        let (
+            version,
+            id,
+            _number,
+            title,
+            content,
+            username,
+            user_id,
+            category,
+            view_count,
+            like_count,
+            comment_count,
+            media,
+            created_at,
+            updated_at,
+        ) = columns;
+        let media_files: Vec<Value> =
+            media.map_or_else(Vec::new, |media| serde_json::from_str(&media).unwrap());
+        Self {
+            id,
+            title,
+            content,
+            username,
+            user_id,
+            category,
+            view_count,
+            like_count,
+            comment_count,
+            media_count: media_files.len(),
+            media_files,
+            created_at,
+            updated_at,
+            version,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -45,17 +120,17 @@ enum Pool {
     Sqlite(SqlitePool),
 }
 
-/// Binds the values to the statement and runs it.
-macro_rules! run {
+/// Binds the values to the statement and reads the posts that it finds.
+macro_rules! read {
     ($pool:expr, $statement:expr, $values:expr) => {{
-        let query = $values.fold(sqlx::query($statement), |query, (kind, value)| {
+        let query = $values.fold(sqlx::query_as($statement), |query, (kind, value)| {
             if kind == "i" {
                 query.bind(value.parse::<i64>().unwrap_or(0))
             } else {
                 query.bind(value.into_owned())
             }
         });
-        query.fetch_all($pool).await.map(drop)
+        query.fetch_all($pool).await
     }};
 }
 
@@ -70,11 +145,11 @@ impl Pool {
         })
     }
 
-    async fn run(&self, statement: &str, values: &str) -> Result<(), sqlx::Error> {
+    async fn read(&self, statement: &str, values: &str) -> Result<Vec<Columns>, sqlx::Error> {
         let values = url::form_urlencoded::parse(values.as_bytes());
         match self {
-            Self::MySql(pool) => run!(pool, statement, values),
-            Self::Sqlite(pool) => run!(pool, statement, values),
+            Self::MySql(pool) => read!(pool, statement, values),
+            Self::Sqlite(pool) => read!(pool, statement, values),
         }
     }
 }
@@ -82,7 +157,7 @@ impl Pool {
 #[derive(Clone)]
 struct App {
     pool: Pool,
-    routes: Arc<HashMap<String, Ready>>,
+    routes: Arc<HashMap<String, Route>>,
 }
 
 #[tokio::main]
@@ -91,15 +166,9 @@ async fn main() {
     let pool = Pool::open(&setting.database, setting.connections)
         .await
         .unwrap();
-    let ready = |route: Route| Ready {
-        statement: route.statement,
-        answer: vec![b'x'; route.bytes].into(),
-    };
-    let routes = setting.routes.into_iter();
-    let routes = routes.map(|(name, route)| (name, ready(route))).collect();
     let app = App {
         pool,
-        routes: Arc::new(routes),
+        routes: Arc::new(setting.routes),
     };
     let server = Router::new().route("/{name}", get(answer)).with_state(app);
     let listener = tokio::net::TcpListener::bind(setting.address)
@@ -113,15 +182,20 @@ async fn answer(
     Path(name): Path<String>,
     RawQuery(values): RawQuery,
 ) -> Response {
-    let Some(ready) = app.routes.get(&name) else {
+    let Some(route) = app.routes.get(&name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    if let Some(statement) = &ready.statement {
+    let mut posts = Vec::new();
+    if let Some(statement) = &route.statement {
         let values = values.unwrap_or_default();
-        if let Err(error) = app.pool.run(statement, &values).await {
-            return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+        match app.pool.read(statement, &values).await {
+            Ok(found) => posts.extend(found.into_iter().take(PAGE).map(Post::from)),
+            Err(error) => {
+                return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
+            }
         }
     }
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (json, ready.answer.clone()).into_response()
+    let mut answer = serde_json::to_vec(&posts).unwrap();
+    answer.resize(answer.len().max(route.bytes), b' ');
+    ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
 }

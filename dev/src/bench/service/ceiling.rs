@@ -55,7 +55,7 @@ impl Kind {
                 let start = material.page_start();
                 let (above, bucket) = (start / NUMBERS / BUCKETS, start / NUMBERS);
                 let (next_above, next) = ((above + 1) * BUCKETS, (bucket + 1) * NUMBERS);
-                let rest = next - start;
+                let rest = material.visible(start..next);
                 format!("?i={above}&i={bucket}&i={next_above}&i={next}&i={rest}")
             }
             Self::Cursor => format!("?i={}", material.cursor(n).number),

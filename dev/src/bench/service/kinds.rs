@@ -96,6 +96,32 @@ impl Kind {
         }
     }
 
+    /// Whether plain answers hold posts that one statement of the ceiling finds as well.
+    pub(super) fn reads_posts(self) -> bool {
+        match self {
+            Self::Health
+            | Self::Browser
+            | Self::LikeOne
+            | Self::LikeSpread
+            | Self::Create
+            | Self::Mixed => false,
+            Self::List
+            | Self::Category
+            | Self::Author
+            | Self::Page5000
+            | Self::Cursor
+            | Self::Detail
+            | Self::SearchCommon
+            | Self::SearchRare
+            | Self::SearchMissing
+            | Self::SearchCharacter
+            | Self::SearchSpace
+            | Self::Popular
+            | Self::PopularDeep
+            | Self::NewViewers => true,
+        }
+    }
+
     /// How many requests there are before they begin anew: as many as one measurement can send where
     /// none may come twice.
     pub(super) fn requests(self) -> u64 {

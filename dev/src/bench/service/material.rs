@@ -114,6 +114,14 @@ impl Material {
         self.page_start
     }
 
+    /// How many posts with these numbers readers see.
+    pub(super) fn visible(&self, numbers: std::ops::Range<i64>) -> usize {
+        let numbers = numbers.filter_map(|number| u64::try_from(number).ok());
+        numbers
+            .filter(|number| self.board.is_visible(*number))
+            .count()
+    }
+
     pub(super) fn cursor(&self, n: u64) -> &Place {
         one(&self.cursors, n)
     }

@@ -12,6 +12,7 @@ mod material;
 mod overload;
 mod plot;
 mod results;
+mod same;
 mod targets;
 mod words;
 mod wrk;
@@ -186,6 +187,12 @@ async fn measure(
     let (material, lengths) = dataset.progress.step("requests", why, gather).await?;
     let routes = (dataset.database, &lengths);
     let ceiling = Target::ceiling(processes, ceiling, database, routes).await?;
+    let why = "comparing the posts in the ceiling's answers with the service's";
+    let compare = async |_step| {
+        let urls = (&*service.url, &*ceiling.url);
+        same::expect_the_same_posts(&kinds, &material, urls).await
+    };
+    dataset.progress.step("ceiling", why, compare).await?;
     let before = counters.read().await?;
     let mut bench = Bench {
         board: dataset.board,
