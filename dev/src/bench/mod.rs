@@ -42,10 +42,10 @@ enum Subject {
     /// Fills a database with a board of posts, users and likes that is the same on every machine (kept in the cache
     /// folder for the next run), starts the service's release build on it and drives one kind of
     /// request after the other with wrk, on one, 16 and 256 connections. Then the same requests go
-    /// to a program of axum and sqlx that sends the same statement each and answers with as many
-    /// bytes: the ceiling. Everything listens on free ports of 127.0.0.1; nothing of it stays
-    /// behind but the board. 100k posts take under ten minutes besides the release builds. Other
-    /// load on the machine shows in the figures.
+    /// to a program of axum and sqlx that sends one statement each and answers with the posts that
+    /// it finds, which are compared with the service's: the ceiling. Everything listens on free
+    /// ports of 127.0.0.1; nothing of it stays behind but the board. 100k posts take under ten
+    /// minutes besides the release builds. Other load on the machine shows in the figures.
     Service(service::Arguments),
 }
 

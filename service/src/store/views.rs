@@ -1,8 +1,10 @@
 //! Views: counted in batches, beside the requests that cause them.
 //!
-//! A read puts its view into a bounded queue and goes on. One writer takes whatever has gathered
-//! and stores it in one transaction; while that runs the next batch gathers. A view is stored with
-//! its viewer's hash and day, so that a repeated batch, or another process, counts nobody twice.
+//! A read puts its view into a bounded queue and goes on. One writer takes whatever has gathered and
+//! stores it, ordered by posts, in transactions of a bounded size; meanwhile others gather. A view is
+//! stored with its viewer's hash and day, so that a repeated batch, or another process, counts nobody
+//! twice. In a crowd readers go first: the writer rests as long as it has worked, until half of the
+//! queue is full.
 
 use super::{Store, StoreError};
 use crate::board::View;
@@ -24,10 +26,15 @@ use tokio::{
 
 /// Views that wait to be counted, at most; more are not counted.
 const QUEUE: usize = 50_000;
+/// Views taken from the queue at once, at most: a post that many of them are of is changed once.
+const GATHERED: usize = 8 * BATCH;
 /// Views counted in one transaction, at most: few enough for the time that one may take.
 const BATCH: usize = 1_024;
-/// A batch begins so long after one that was not full: a lone view does not wait, a stream of them gathers.
+/// Views are taken so long after some that were not so many: a lone view does not wait, a stream of them
+/// gathers.
 const PACE: Duration = Duration::from_millis(50);
+/// The longest rest after a transaction.
+const REST: Duration = Duration::from_millis(250);
 /// How long to wait after a failure before the batch is tried again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -117,19 +124,31 @@ impl ViewWriter {
     /// Stores views until every [`Views`] is gone and the queue is empty. What a database that is
     /// away does not take stays in the queue.
     pub async fn run(mut self) {
-        let mut batch = Vec::new();
-        while self.views.recv_many(&mut batch, BATCH).await > 0 {
-            let (begun, count) = (Instant::now(), batch.len());
-            batch.sort_unstable();
-            batch.dedup();
-            let lost = self.record(&batch).await;
+        let mut gathered = Vec::new();
+        while self.views.recv_many(&mut gathered, GATHERED).await > 0 {
+            let (begun, count) = (Instant::now(), gathered.len());
+            gathered.sort_unstable();
+            gathered.dedup();
+            for batch in gathered.chunks(BATCH) {
+                let begun = Instant::now();
+                let lost = self.record(batch).await;
+                metrics::counter!("views_recorded_total").increment((batch.len() - lost) as u64);
+                metrics::counter!("views_lost_total").increment(lost as u64);
+                self.rest(begun.elapsed()).await;
+            }
             self.waiting.take(count);
-            metrics::counter!("views_recorded_total").increment((batch.len() - lost) as u64);
-            metrics::counter!("views_lost_total").increment(lost as u64);
-            batch.clear();
-            if count < BATCH && !self.views.is_closed() {
+            gathered.clear();
+            if count < GATHERED && !self.views.is_closed() {
                 sleep_until(begun + PACE).await;
             }
+        }
+    }
+
+    /// Leaves the database to the readers for as long as it was kept busy, if the queue has room and
+    /// more views may come.
+    async fn rest(&self, worked: Duration) {
+        if self.views.len() < QUEUE / 2 && !self.views.is_closed() {
+            sleep(worked.min(REST)).await;
         }
     }
 }

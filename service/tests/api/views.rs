@@ -93,6 +93,29 @@ on_every_database! {
     }
 }
 
+on_every_database! {
+    async fn a_crowd_of_more_than_one_transaction_is_counted_to_the_last(service) {
+        let alice = tokens::alice();
+        let famous = service.publish(&alice, "famous", "c").await;
+        let other = service.publish(&alice, "other", "c").await;
+        let store = store::open(&service.database().url(), None, 2).await;
+        let (views, writer) = Views::new(store.expect("a store"));
+        let now = "2026-01-01T00:00:00".parse().expect("a time");
+        let viewers = ViewerHash::new("test");
+        for number in 0..5_000 {
+            let post = if number % 50 == 0 { &other } else { &famous };
+            let viewer = format!("viewer {}", number % 2_500);
+            views.record(viewers.view(&post.parse().expect("an id"), &viewer, now));
+        }
+        drop(views);
+        let waiting = writer.waiting();
+        writer.run().await;
+        assert_eq!(waiting.count(), 0);
+        assert_eq!(stored(&service, &famous).await, 2_450);
+        assert_eq!(stored(&service, &other).await, 50);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_count_a_viewer_once_on_mysql() {
     let Some(database) = Database::mysql().await else {
