@@ -64,26 +64,32 @@ impl Material {
         let mut material = Self::of_board(board);
         let tokens = (0..USERS).map(|user| issuer.token(user));
         material.tokens = tokens.collect::<Result<_>>()?;
+        material.find_places(url).await?;
+        Ok(material)
+    }
+
+    /// Looks for the places once more: new posts move them.
+    pub(super) async fn find_places(&mut self, url: &str) -> Result<()> {
         let list = format!("{url}/api/v1/posts");
-        let before = material.page() - 1;
-        material.page_start = place(&format!("{list}?page={before}")).await?.number;
-        let pages = board.posts() / PAGE;
-        material.cursors.clear();
-        material.popular.clear();
+        let before = self.page() - 1;
+        self.page_start = place(&format!("{list}?page={before}")).await?.number;
+        let pages = self.board.posts() / PAGE;
+        self.cursors.clear();
+        self.popular.clear();
         let mut dice = Dice::of(10, 0);
         for _ in 0..PLACES {
             // Between a tenth and nine tenths of the way down.
             let page = pages / 10 + dice.below(pages * 8 / 10);
             let latest = place(&format!("{list}?page={page}")).await?;
-            material.cursors.push(latest);
+            self.cursors.push(latest);
             // Fewer of these: without a cursor the way there is an OFFSET.
-            if material.popular.len() < 8 {
+            if self.popular.len() < 8 {
                 let page = page.min(20_000);
                 let popular = place(&format!("{list}?sort=popular&page={page}")).await?;
-                material.popular.push(popular);
+                self.popular.push(popular);
             }
         }
-        Ok(material)
+        Ok(())
     }
 
     pub(super) fn token(&self, n: u64) -> &str {

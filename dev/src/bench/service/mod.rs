@@ -180,8 +180,10 @@ async fn measure(
     let kinds = kinds(&arguments.only);
     let why = "asking the service for places in its lists and for the length of its answers";
     let gather = async |_step| {
-        let material = Material::gather(dataset.board, &service.url, &issuer).await?;
+        let mut material = Material::gather(dataset.board, &service.url, &issuer).await?;
         let lengths = lengths(&kinds, &material, &service.url).await?;
+        // Some of these requests have created posts.
+        material.find_places(&service.url).await?;
         Ok((material, lengths))
     };
     let (material, lengths) = dataset.progress.step("requests", why, gather).await?;

@@ -34,7 +34,7 @@ pub(super) async fn expect_the_same_posts(
             .find(|(one, other)| one != other);
         ensure!(
             differ.is_none() && found.len() == expected.len(),
-            "{}: the ceiling finds {} posts and the service {}; the first that differ: {differ:?}",
+            "{}: the ceiling finds {} posts and the service {}; the first that differ: {differ:#?}",
             kind.title(),
             found.len(),
             expected.len(),
