@@ -70,25 +70,7 @@ impl MySqlStore {
         let rows = attempt!(self.reading(), |connection| read(
             connection, &text, &padded
         ))?;
-        let mut posts = HashMap::new();
-        let mut stored = HashSet::new();
-        for row in rows {
-            match row {
-                FoundRow::Post(post) => {
-                    let id = post.id.clone();
-                    posts.insert(id, Post::try_from(*post).map_err(StoreError::from));
-                }
-                FoundRow::View(post, viewer) => {
-                    stored.insert((post, viewer));
-                }
-            }
-        }
-        let found = views.iter().map(|view| {
-            let post = posts.get(view.post.as_str()).cloned().transpose()?;
-            let view = (view.post.as_str().as_bytes().to_vec(), view.viewer.to_vec());
-            Ok(post.map(|post| (post, stored.contains(&view))))
-        });
-        Ok(found.collect())
+        Ok(assign(views, rows))
     }
 
     /// The posts of these ids, in their order.
@@ -149,6 +131,42 @@ fn statement(length: usize, stage: Stage) -> String {
         Stage::Adopting => found!("1", ids, views),
         Stage::Finished => found!("p.version", ids, views),
     }
+}
+
+/// What was found for each of these views, in their order. Only who shares a post with another gets a copy.
+fn assign(views: &[View], rows: Vec<FoundRow>) -> Vec<FoundPost> {
+    let (mut posts, mut stored) = (HashMap::new(), Vec::new());
+    for row in rows {
+        match row {
+            FoundRow::Post(post) => {
+                let id = post.id.clone();
+                posts.insert(id, Post::try_from(*post).map_err(StoreError::from));
+            }
+            FoundRow::View(post, viewer) => stored.push((post, viewer)),
+        }
+    }
+    let stored: HashSet<(&[u8], &[u8])> = stored
+        .iter()
+        .map(|(post, viewer)| (&post[..], &viewer[..]))
+        .collect();
+    let mut wanted: HashMap<&PostId, usize> = HashMap::new();
+    for view in views {
+        *wanted.entry(&view.post).or_default() += 1;
+    }
+    let found = views.iter().map(|view| {
+        let id = view.post.as_str();
+        let others = wanted.get_mut(&view.post).map_or(0, |left| {
+            *left -= 1;
+            *left
+        });
+        let post = match others {
+            0 => posts.remove(id),
+            _ => posts.get(id).cloned(),
+        };
+        let is_stored = stored.contains(&(id.as_bytes(), &view.viewer[..]));
+        Ok(post.transpose()?.map(|post| (post, is_stored)))
+    });
+    found.collect()
 }
 
 async fn read(
