@@ -111,8 +111,8 @@ on_every_database! {
         let waiting = writer.waiting();
         writer.run().await;
         assert_eq!(waiting.count(), 0);
-        assert_eq!(stored(&service, &famous).await, 2_450);
-        assert_eq!(stored(&service, &other).await, 50);
+        assert_eq!(stored(service, &famous).await, 2_450);
+        assert_eq!(stored(service, &other).await, 50);
     }
 }
 
