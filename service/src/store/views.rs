@@ -26,7 +26,8 @@ use tokio::{
 
 /// Views that wait to be counted, at most; more are not counted.
 const QUEUE: usize = 50_000;
-/// Views taken from the queue at once, at most: a post that many of them are of is changed once.
+/// Views taken from the queue at once, at most. Ordered by posts, those of one post fall into as few
+/// transactions as they can, each of which changes it once.
 const GATHERED: usize = 8 * BATCH;
 /// Views counted in one transaction, at most: few enough for the time that one may take.
 const BATCH: usize = 1_024;
@@ -129,14 +130,15 @@ impl ViewWriter {
             let (begun, count) = (Instant::now(), gathered.len());
             gathered.sort_unstable();
             gathered.dedup();
+            self.waiting.take(count - gathered.len());
             for batch in gathered.chunks(BATCH) {
                 let begun = Instant::now();
                 let lost = self.record(batch).await;
+                self.waiting.take(batch.len());
                 metrics::counter!("views_recorded_total").increment((batch.len() - lost) as u64);
                 metrics::counter!("views_lost_total").increment(lost as u64);
                 self.rest(begun.elapsed()).await;
             }
-            self.waiting.take(count);
             gathered.clear();
             if count < GATHERED && !self.views.is_closed() {
                 sleep_until(begun + PACE).await;

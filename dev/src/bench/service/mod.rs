@@ -194,7 +194,10 @@ async fn measure(
         let urls = (&*service.url, &*ceiling.url);
         same::expect_the_same_posts(&kinds, &material, urls).await
     };
-    dataset.progress.step("ceiling", why, compare).await?;
+    for kind in dataset.progress.step("ceiling", why, compare).await? {
+        let line = format!("not compared, since the service gave it up: {kind}");
+        dataset.progress.line(&line);
+    }
     let before = counters.read().await?;
     let mut bench = Bench {
         board: dataset.board,
